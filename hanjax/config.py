@@ -1,0 +1,145 @@
+"""Every setting, in three frozen dataclasses: how data become samples, the model, and its training.
+
+Each field's ``help`` is what the command line shows. ``Config`` holds the three together, reads and writes JSON.
+"""
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from hanjax.errors import ConfigError
+
+
+def setting(default: Any, help: str) -> Any:
+    """A dataclass field with a default and the sentence that explains it."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanelConfig:
+    """How an activity log becomes samples.
+
+    Raises:
+        ConfigError: if a value cannot work.
+    """
+
+    period: str = setting("W-SAT", "a pandas period alias (W-SAT is Sunday to Saturday; D, M, Q), or days such as '10D'")
+    timezone: str = setting("UTC", "time zone of naive timestamps, and of the periods' boundaries")
+    window: int = setting(4, "periods in a sample's rolling window (W)")
+    window_kind: Literal["calendar", "active"] = setting(
+        "calendar", "the last W calendar periods, or the last W periods in which the individual was active"
+    )
+    max_activities: int = setting(9, "activities kept of one individual in one period (L)")
+    keep: Literal["last", "first"] = setting("last", "which end of a longer sequence is kept")
+    max_members: int = setting(25, "members kept of an account (K): the most recently active at the cut-off")
+    membership: Literal["arrived", "active"] = setting(
+        "arrived", "a member is whoever has arrived by the cut-off, or only who was active within the window"
+    )
+    horizons: tuple[int, ...] = setting((1,), "periods ahead within which a conversion counts, one label each")
+    opt_out_activity: str | None = setting(None, "activity after whose period an individual is left out")
+    account_numbers: tuple[str, ...] = setting(
+        ("periods_observed", "individuals_so_far"),
+        "numbers as of the cut-off that the model is offered: periods_observed, individuals_so_far",
+    )
+    volumes: bool = setting(False, "also keep untruncated volumes per activity, individual and period")
+    expand_counts: bool = setting(False, "repeat an event `count` times in the sequence instead of once")
+    exclude: tuple[str, ...] = setting((), "columns of individuals or accounts that are not features")
+    columns: tuple[tuple[str, str], ...] = setting((), "other names of columns, as pairs: standard=theirs")
+    strays: Literal["error", "drop"] = setting(
+        "error", "rows that fit nowhere (unknown ids, outside observation): an error, or left out and counted"
+    )
+
+    def __post_init__(self) -> None:
+        """Checks each value."""
+        for name in ("window", "max_activities", "max_members"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "an integer of at least 1")
+        ahead = self.horizons
+        _require(len(ahead) > 0 and min(ahead) >= 1 and list(ahead) == sorted(set(ahead)), "horizons", ahead, "increasing")
+        known = {"periods_observed", "individuals_so_far"}
+        _require(set(self.account_numbers) <= known, "account_numbers", self.account_numbers, f"among {sorted(known)}")
+
+    @classmethod
+    def paper(cls) -> "PanelConfig":
+        """The paper's data: four weeks, nine activities, up to 25 members, nothing but activities and statics."""
+        return cls(account_numbers=(), opt_out_activity="unsubscribe email")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The hierarchical attention network.
+
+    Raises:
+        ConfigError: if a value cannot work.
+    """
+
+    aggregator: Literal["gru_attention", "maximum"] = setting("gru_attention", "how members become an account")
+    activity_width: int = setting(40, "hidden size of the activity layer; the paper uses 40 and 56")
+    window_width: int = setting(20, "hidden size of the layer over periods")
+    member_width: int = setting(20, "size of an individual's representation before a neural aggregation")
+    category_width: int = setting(4, "size of the embedding of each static category")
+    activity_embedding: int | None = setting(None, "size of the activities' embedding; none: one-hot")
+
+    def __post_init__(self) -> None:
+        """Checks each value."""
+        for name in ("activity_width", "window_width", "member_width", "category_width"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "an integer of at least 1")
+
+    @classmethod
+    def paper(cls) -> "ModelConfig":
+        """The paper's sizes (section 5.3) with its best aggregation, many-to-many GRU and attention."""
+        return cls()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How accounts are split and a model is trained.
+
+    Raises:
+        ConfigError: if a value cannot work.
+    """
+
+    test: float | int = setting(0.15, "share (or number) of the accounts that training never reads")
+    test_fold: int | None = setting(None, "use this fold of the table `folds` as the test accounts instead")
+    validation: float = setting(0.15, "share of the training accounts kept to choose the epoch; 0: none")
+    until: str | None = setting(None, "train only on what was known before this date, and test on what came after")
+    epochs: int = setting(20, "passes over the training samples, at most")
+    batch_size: int = setting(512, "samples in a step")
+    learning_rate: float = setting(0.01, "of Adam")
+    positive_weight: float = setting(500.0, "weight w of a conversion in the loss; undone in probabilities")
+    patience: int | None = setting(5, "stop after this many epochs without a better validation AUC; none: never")
+    gradient_clip: float | None = setting(None, "largest norm of a step's gradient; none: no clipping")
+    seed: int = setting(0, "of the split, the parameters and the order of the samples")
+
+    def __post_init__(self) -> None:
+        """Checks each value."""
+        for name in ("epochs", "batch_size"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "an integer of at least 1")
+        for name in ("learning_rate", "positive_weight"):
+            _require(getattr(self, name) > 0, name, getattr(self, name), "above 0")
+        _require(0 <= self.validation < 1, "validation", self.validation, "at least 0 and below 1")
+        _require(self.test >= 0, "test", self.test, "at least 0")
+        _require(self.patience is None or self.patience >= 1, "patience", self.patience, "at least 1, or none")
+        _require(self.gradient_clip is None or self.gradient_clip > 0, "gradient_clip", self.gradient_clip, "above 0")
+
+    @classmethod
+    def paper(cls) -> "TrainConfig":
+        """The paper's training: a fixed 20 epochs, no selection, 381 of 2516 accounts for the test."""
+        return cls(validation=0.0, patience=None, test=381 / 2516)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All settings of a run."""
+
+    panel: PanelConfig = PanelConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+
+    @classmethod
+    def paper(cls) -> "Config":
+        """The paper's own settings throughout."""
+        return cls(panel=PanelConfig.paper(), model=ModelConfig.paper(), train=TrainConfig.paper())

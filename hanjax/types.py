@@ -1,0 +1,244 @@
+"""The nouns of hanjax: what a user brings, what a model sees, and what comes out.
+
+Axis letters, used in every annotation: B samples, K members of a group, W periods of a window, L activities
+kept of a period, V vocabulary, S distinct sequences, M distinct windows, C distinct counts, I distinct versions of
+individuals, A distinct versions of accounts, F, G, N features, H horizons, D width.
+
+A *sample* is one account at one *cut-off* (the start of a period). Row 0 of every table is the empty one, so that
+an index of 0 always means "nothing here":
+
+* ``members == 0``: no such member;
+* ``members > 0`` and ``member_windows == 0``: a member who was quiet for the whole window;
+* ``windows == 0`` inside a window: a quiet period.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Array, Bool, Float, Int, UInt
+
+from hanjax.errors import DataError
+
+
+class Tables(NamedTuple):
+    """What a user brings: DataFrames of pandas, polars or pyarrow, or what ``hanjax.read`` found in a folder.
+
+    Args:
+        events: ``account_id, individual_id, timestamp, activity``; optional ``count`` (integer >= 1), ``known_at``
+            (the row is used only from then on) and ``order`` (ties).
+        individuals: ``individual_id, account_id``; optional ``arrived_at`` (default: first event) and ``known_at``;
+            every other column is a static category.
+        accounts: ``account_id``; optional ``observed_from, observed_to, converted_at`` (empty: has not), ``name``
+            and ``known_at``; other numeric columns are static numbers, text columns are segments.
+        account_features: optional ``account_id, known_at`` and numeric columns: numbers that change over time.
+        folds: optional ``account_id, fold``.
+    """
+
+    events: Any
+    individuals: Any
+    accounts: Any
+    account_features: Any = None
+    folds: Any = None
+
+
+class LeftOut(NamedTuple):
+    """Rows that were not used, and why.
+
+    Args:
+        table: the table that they belong to ("samples" for samples that were not made).
+        reason: why, in words.
+        rows: how many.
+        first: up to five of them, by id.
+    """
+
+    table: str
+    reason: str
+    rows: int
+    first: tuple = ()
+
+
+class Batch(NamedTuple):
+    """Samples as a model sees them: tables of distinct rows, and indices into them.
+
+    Args:
+        sequences: ``[S, L]`` distinct activity sequences of one individual in one period, in order of time from the
+            left; 0 is padding, 1 the unknown activity.
+        windows: ``[M, W]`` distinct windows of one individual, oldest period first, as rows of ``sequences``.
+        individuals: ``[I, F]`` distinct static categories of individuals; 0 is padding, 1 the unknown level.
+        accounts: ``[A, G]`` distinct static numbers of accounts, standardized, with missing-value indicators.
+        members: ``[B, K]`` each sample's individuals in order of arrival, as rows of ``individuals``.
+        member_windows: ``[B, K]`` what each of them did, as rows of ``windows``.
+        account: ``[B]`` row of ``accounts``.
+        label: ``[B, H]`` 1 where the account converts within the horizon, 0 where not, NaN where unknown.
+        mask: ``[B]`` False for samples that only fill up a shape.
+        counts: ``[C, V]`` distinct untruncated volumes of one individual in one period; None unless asked for.
+        count_windows: ``[M, W]`` the volumes of each window's periods, as rows of ``counts``.
+        account_numbers: ``[B, N]`` numbers of the account as of the cut-off, standardized; None unless asked for.
+    """
+
+    sequences: UInt[Array, "S L"]
+    windows: Int[Array, "M W"]
+    individuals: Int[Array, "I F"]
+    accounts: Float[Array, "A G"]
+    members: Int[Array, "B K"]
+    member_windows: Int[Array, "B K"]
+    account: Int[Array, " B"]
+    label: Float[Array, "B H"]
+    mask: Bool[Array, " B"]
+    counts: Float[Array, "C V"] | None = None
+    count_windows: Int[Array, "M W"] | None = None
+    account_numbers: Float[Array, "B N"] | None = None
+
+    @property
+    def activity_mask(self) -> Bool[Array, "S L"]:
+        """Which places of a sequence hold an activity."""
+        return self.sequences > 0
+
+    @property
+    def period_mask(self) -> Bool[Array, "M W"]:
+        """Which periods of a window were active."""
+        return self.windows > 0
+
+    @property
+    def member_mask(self) -> Bool[Array, "B K"]:
+        """Which places of a group hold a member, active or quiet."""
+        return self.members > 0
+
+    @property
+    def label_mask(self) -> Bool[Array, "B H"]:
+        """Which outcomes are known, in samples that are real."""
+        return self.mask[:, None] & (self.label == self.label)
+
+    @classmethod
+    def from_dense(
+        cls,
+        sequences: Int[np.ndarray, "B K W L"],
+        *,
+        members: Bool[np.ndarray, "B K"],
+        individuals: Int[np.ndarray, "B K F"] | None = None,
+        accounts: Float[np.ndarray, "B G"] | None = None,
+        label: Float[np.ndarray, " B"] | Float[np.ndarray, "B H"] | None = None,
+    ) -> "Batch":
+        """Makes a batch from dense tensors: the tables then hold every row once per use.
+
+        Args:
+            sequences: ``[B, K, W, L]`` activity ids of each member, period and place; 0 is padding (right of the
+                activities), 1 an unknown activity. A period of zeros is a quiet one.
+            members: ``[B, K]`` True where there is a member.
+            individuals: ``[B, K, F]`` static categories (0 is padding, 1 unknown); None for none.
+            accounts: ``[B, G]`` static numbers; None for none.
+            label: ``[B]`` or ``[B, H]`` outcomes, NaN where unknown; None where all are.
+
+        Returns:
+            The batch; a model gives the same values and gradients for it as for the factored batch of the same samples.
+
+        Raises:
+            DataError: if a shape or a dtype does not fit, or a padded place comes before an activity.
+
+        Example:
+            >>> import numpy as np
+            >>> from hanjax import Batch
+            >>> batch = Batch.from_dense(np.ones((2, 3, 4, 9), int), members=np.ones((2, 3), bool))
+            >>> batch.sequences.shape, batch.members.shape
+            ((25, 9), (2, 3))
+        """
+        sequences, members = np.asarray(sequences), np.asarray(members)
+        if sequences.ndim != 4 or sequences.dtype.kind not in "iu":
+            raise DataError(f"sequences: expected integers [B, K, W, L], got {sequences.dtype}{list(sequences.shape)}.")
+        b, k, w, length = sequences.shape
+        if members.shape != (b, k) or members.dtype != bool:
+            raise DataError(f"members: expected bool [{b}, {k}], got {members.dtype}{list(members.shape)}.")
+        if sequences.min(initial=0) < 0 or sequences.max(initial=0) > 65535:
+            raise DataError("sequences: activity ids must lie in 0..65535.")
+        if ((sequences[..., :-1] == 0) & (sequences[..., 1:] > 0)).any():
+            raise DataError("sequences: padding (0) must stand to the right of a period's activities.")
+        given = {
+            "individuals": (np.zeros((b, k, 0), np.int32) if individuals is None else np.asarray(individuals), 3),
+            "accounts": (np.zeros((b, 0), np.float32) if accounts is None else np.asarray(accounts), 2),
+            "label": (np.full((b, 1), np.nan, np.float32) if label is None else np.asarray(label), 2),
+        }
+        if given["label"][0].ndim == 1:
+            given["label"] = (given["label"][0][:, None], 2)
+        for name, (array, ndim) in given.items():
+            lead = (b, k) if ndim == 3 else (b,)
+            if array.ndim != ndim or array.shape[: len(lead)] != lead:
+                raise DataError(f"{name}: expected {list(lead)} in front, {ndim} axes; got {list(array.shape)}.")
+        statics, numbers, outcome = (array for array, _ in given.values())
+
+        active = sequences.any(-1) & members[..., None]
+        rows = np.arange(1, b * k * w + 1, dtype=np.int32).reshape(b, k, w)
+        slots = np.arange(1, b * k + 1, dtype=np.int32).reshape(b, k)
+        flat = np.where(active[..., None], sequences, 0).reshape(-1, length)
+        dtype = np.uint8 if flat.max(initial=0) < 256 else np.uint16
+        return cls(
+            sequences=np.pad(flat.astype(dtype), ((1, 0), (0, 0))),
+            windows=np.pad(np.where(active, rows, 0).reshape(-1, w), ((1, 0), (0, 0))),
+            individuals=np.pad(statics.reshape(b * k, -1).astype(np.int32), ((1, 0), (0, 0))),
+            accounts=np.pad(numbers.astype(np.float32), ((1, 0), (0, 0))),
+            members=np.where(members, slots, 0),
+            member_windows=np.where(active.any(-1), slots, 0),
+            account=np.arange(1, b + 1, dtype=np.int32),
+            label=outcome.astype(np.float32),
+            mask=np.ones(b, bool),
+        )
+
+
+class Panel(NamedTuple):
+    """All samples of a data set: one large batch on the host, with the ids and dates that a model must not see.
+
+    Args:
+        batch: every sample, as NumPy arrays.
+        samples: one row a sample, sorted by account and cut-off: ``account_id``, ``cutoff`` (start of the period,
+            in the panel's time zone), ``period`` (its number), ``n_members``, and the accounts' segments.
+        member_ids: ``[B, K]`` positions in ``individual_ids``, -1 where there is no member.
+        individual_ids: ids of the individuals.
+        left_out: every row that was left out, by reason.
+        notes: other things that a reader should know, one sentence each.
+    """
+
+    batch: Batch
+    samples: pd.DataFrame
+    member_ids: Int[np.ndarray, "B K"]
+    individual_ids: pd.Index
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Says how large the panel is, and how much sharing the distinct rows bring."""
+        batch, n = self.batch, len(self.samples)
+        slots = int((np.asarray(batch.members) > 0).sum())
+        positive = int(np.nansum(np.asarray(batch.label)[:, :1]))
+        return (
+            f"Panel({n:,} samples of {self.samples['account_id'].nunique():,} accounts, {positive:,} conversions; "
+            f"{slots:,} members over {len(batch.windows) - 1:,} distinct windows and "
+            f"{len(batch.sequences) - 1:,} distinct sequences)"
+        )
+
+
+class Output(NamedTuple):
+    """What a model says of a batch.
+
+    Args:
+        logit: ``[B, H]`` log-odds of conversion within each horizon (of the weighted loss, so not yet corrected).
+        member_share: ``[B, K]`` each member's share in the aggregation; sums to 1 over a sample's members.
+        period_share: ``[M, W]`` attention over the periods of each window.
+        activity_share: ``[S, L]`` attention over the activities of each sequence.
+    """
+
+    logit: Float[Array, "B H"]
+    member_share: Float[Array, "B K"]
+    period_share: Float[Array, "M W"]
+    activity_share: Float[Array, "S L"]
+
+
+class Scores(NamedTuple):
+    """Joint scores, as DataFrames.
+
+    Args:
+        accounts: one row per account and cut-off.
+        individuals: one row per account, individual and cut-off.
+    """
+
+    accounts: pd.DataFrame
+    individuals: pd.DataFrame
