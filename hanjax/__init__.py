@@ -1,0 +1,1 @@
+"""hanjax scores groups and their members together, over time."""

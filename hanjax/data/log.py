@@ -1,0 +1,70 @@
+"""The checked log: a user's tables as plain arrays of codes, dates and numbers, before any encoding is fitted."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Int, UInt
+
+from hanjax.types import LeftOut
+
+NEVER = np.iinfo(np.int64).max
+"""A time after every other: not converted, never known."""
+
+ALWAYS = np.iinfo(np.int64).min
+"""A time before every other: known from the start."""
+
+
+class Log(NamedTuple):
+    """What ``check`` makes of a user's tables; every time is int64 microseconds since 1970, UTC.
+
+    Accounts are sorted by id. Individuals are sorted by (account, arrival, id), so that an account's members are
+    neighbors and stand in order of arrival; "code" means the position in that order.
+
+    Args:
+        account_ids: ids of the accounts.
+        individual_ids: ids of the individuals.
+        individual_account: each individual's account code.
+        arrived_at: when each individual arrived.
+        observed_from: when each account's observation began.
+        observed_to: when it ended.
+        converted_at: when each account converted; ``NEVER`` if it has not.
+        activities: names of the activities, sorted.
+        event_individual: each event's individual code.
+        event_time: each event's time.
+        event_activity: each event's activity, as a position in ``activities``.
+        event_count: each event's weight; None if every weight is 1.
+        event_known: when each event became known; None if at once.
+        event_order: breaks ties of time; None if not given.
+        categories: ``individual`` (code), ``known_at`` (``ALWAYS`` where constant), and a column of strings (None where
+            missing) for each static category; sorted by individual and ``known_at``.
+        numbers: ``account`` (code), ``known_at``, and a float column (NaN where missing) for each static number;
+            sorted by account and ``known_at``.
+        segments: one row an account: its ``name`` and text columns, if any.
+        features: ``account``, ``known_at`` and float columns that change over time; None if there are none.
+        fold: each account's fold; None if there are none.
+        left_out: rows that were not used, by reason.
+        notes: other things that a reader should know.
+    """
+
+    account_ids: pd.Index
+    individual_ids: pd.Index
+    individual_account: Int[np.ndarray, " n"]
+    arrived_at: Int[np.ndarray, " n"]
+    observed_from: Int[np.ndarray, " a"]
+    observed_to: Int[np.ndarray, " a"]
+    converted_at: Int[np.ndarray, " a"]
+    activities: tuple[str, ...]
+    event_individual: Int[np.ndarray, " e"]
+    event_time: Int[np.ndarray, " e"]
+    event_activity: UInt[np.ndarray, " e"]
+    event_count: Int[np.ndarray, " e"] | None
+    event_known: Int[np.ndarray, " e"] | None
+    event_order: Int[np.ndarray, " e"] | None
+    categories: pd.DataFrame
+    numbers: pd.DataFrame
+    segments: pd.DataFrame
+    features: pd.DataFrame | None
+    fold: Int[np.ndarray, " a"] | None
+    left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
