@@ -1,0 +1,130 @@
+"""The three encoders below the aggregation: activities make a period, periods a window, a window an individual.
+
+Source: section 5.2 of the paper, after Yang et al. 2016.
+"""
+
+from itertools import accumulate
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int, Integer
+
+from hanjax.nn.pooling import AttentionPool, Pooled
+from hanjax.nn.recurrent import GRU
+
+FIRST_KNOWN = 2
+"""Ids below this one stand for padding (0) and for what the training data did not hold (1)."""
+
+
+class ActivityEncoder(nnx.Module):
+    """Encodes what one individual did in one period: a GRU over activities, then attention.
+
+    Args:
+        vocabulary: number of activity ids, those of padding and the unknown activity included.
+        width: size of the encoding.
+        embedding: size of the activities' embedding; None for one-hot activities, as in the paper.
+        rngs: random streams of the initial parameters.
+
+    Example:
+        >>> encode = ActivityEncoder(11, 4, None, rngs=nnx.Rngs(0))
+        >>> ids = jnp.array([5, 2, 0], jnp.uint8)
+        >>> value, weights = encode(ids, where=ids > 0)
+        >>> value.shape, weights.shape, float(weights[2])
+        ((4,), (3,), 0.0)
+    """
+
+    def __init__(self, vocabulary: int, width: int, embedding: int | None, *, rngs: nnx.Rngs):
+        """Draws the parameters."""
+        self.gru = GRU(embedding or vocabulary, width, rngs=rngs)
+        self.pool = AttentionPool(width, rngs=rngs)
+        if embedding:
+            self.embedding = nnx.Param(known_only(nnx.initializers.normal(1.0)(rngs.params(), (vocabulary, embedding))))
+        else:
+            self.embedding = None
+            self.gru.input_kernel[...] = known_only(self.gru.input_kernel[...])
+
+    def __call__(self, activities: Integer[Array, " l"], *, where: Bool[Array, " l"]) -> Pooled:
+        """Encodes the ``activities [l]`` that are there, in order of time."""
+        table = None if self.embedding is None else self.embedding[...]
+        # As int32: one-hot vectors of a uint8 would wrap around beyond 255.
+        return self.pool(self.gru.over_ids(activities.astype(jnp.int32), where=where, table=table), where=where)
+
+
+class WindowEncoder(nnx.Module):
+    """Encodes one individual's window: a GRU over periods, then attention.
+
+    The recurrent state is carried over quiet periods as it is, and attention skips them.
+
+    Args:
+        features: size of a period's encoding.
+        width: size of the window's encoding.
+        rngs: random streams of the initial parameters.
+    """
+
+    def __init__(self, features: int, width: int, *, rngs: nnx.Rngs):
+        """Draws the parameters."""
+        self.gru = GRU(features, width, rngs=rngs)
+        self.pool = AttentionPool(width, rngs=rngs)
+
+    def __call__(self, periods: Float[Array, "w f"], *, where: Bool[Array, " w"]) -> Pooled:
+        """Encodes the ``periods [w, f]`` that were active, the oldest first."""
+        return self.pool(self.gru(periods, where=where), where=where)
+
+
+class IndividualLayer(nnx.Module):
+    """Joins what an individual did with who they are.
+
+    P_k = f(W [o_k, e_1, ..., e_F] + b)      (section 5.2, eq. 1), with the window's encoding o_k and the embeddings e
+    of the static categories. f is tanh where P_k is a representation, which keeps it on the scale of the encodings
+    around it, and the identity where P_k is the individual's log-odds.
+
+    Args:
+        features: size of a window's encoding.
+        levels: for each static category, its number of ids, those of padding and the unknown level included.
+        category_width: size of the embedding of each category.
+        width: size of the result.
+        logits: whether the result is log-odds, and not a representation.
+        initial_logit: where the log-odds start.
+        rngs: random streams of the initial parameters.
+
+    Example:
+        >>> layer = IndividualLayer(4, (5, 3), category_width=2, width=6, rngs=nnx.Rngs(0))
+        >>> layer(jnp.zeros(4), jnp.array([4, 2])).shape
+        (6,)
+    """
+
+    def __init__(
+        self,
+        features: int,
+        levels: tuple[int, ...],
+        *,
+        category_width: int,
+        width: int,
+        logits: bool = False,
+        initial_logit: float | Float[Array, "..."] = 0.0,
+        rngs: nnx.Rngs,
+    ):
+        """Draws the parameters."""
+        joined = features + category_width * len(levels)
+        start = nnx.initializers.constant(initial_logit if logits else 0.0)
+        self.linear = nnx.Linear(joined, width, bias_init=start, rngs=rngs)
+        self.logits = logits
+        # All categories share one table, each with its own rows. Without categories there is none: checkpoints
+        # cannot hold an array of size zero.
+        self.offsets = tuple(accumulate((0, *levels)))[:-1]
+        draw = nnx.initializers.normal(1.0)
+        parts = [known_only(draw(rngs.params(), (number, category_width))) for number in levels]
+        self.categories = nnx.Param(jnp.concatenate(parts)) if parts else None
+
+    def __call__(self, window: Float[Array, " d"], categories: Int[Array, " f"]) -> Float[Array, " e"]:
+        """Joins the encoding ``window [d]`` with the ids ``categories [f]``."""
+        if self.categories is not None:
+            rows = self.categories[...][categories + jnp.array(self.offsets, categories.dtype)]
+            window = jnp.concatenate([window, rows.reshape(-1)])
+        joined = self.linear(window)
+        return joined if self.logits else jnp.tanh(joined)
+
+
+def known_only(table: Float[Array, "v d"]) -> Float[Array, "v d"]:
+    """The table with zeros for padding and the unknown, which training data rarely hold, so that they start neutral."""
+    return jnp.where(jnp.arange(table.shape[0])[:, None] < FIRST_KNOWN, 0.0, table)

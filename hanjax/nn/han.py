@@ -1,0 +1,166 @@
+"""The hierarchical attention network, from the bottom up: activities, periods, individuals, accounts."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int, Integer
+
+from hanjax.config import ModelConfig
+from hanjax.errors import ConfigError
+from hanjax.nn.aggregators import AGGREGATORS, Aggregated, Logit
+from hanjax.nn.encoders import ActivityEncoder, IndividualLayer, WindowEncoder
+from hanjax.nn.pooling import Pooled
+from hanjax.types import Batch, Output
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """What the data say of a model's size; fitted on the training accounts and stored with the model.
+
+    Args:
+        vocabulary: number of activity ids, those of padding (0) and the unknown activity (1) included.
+        levels: for each static category, its number of ids, those of padding and the unknown level included.
+        numbers: number of account numbers: static ones, then those as of the cut-off.
+        horizons: number of outcomes.
+        max_members: largest number of members of a group.
+
+    Raises:
+        ConfigError: if a size cannot be.
+    """
+
+    vocabulary: int
+    levels: tuple[int, ...] = ()
+    numbers: int = 0
+    horizons: int = 1
+    max_members: int = 25
+
+    def __post_init__(self) -> None:
+        """Checks each size."""
+        lowest = {"vocabulary": 2, "numbers": 0, "horizons": 1, "max_members": 1}
+        wrong = [f"{name}={getattr(self, name)}" for name, least in lowest.items() if getattr(self, name) < least]
+        wrong += [f"levels={self.levels}"] if min(self.levels, default=2) < 2 else []
+        if wrong:
+            raise ConfigError(f"Sizes: {', '.join(wrong)} (ids number at least 2: padding and the unknown).")
+
+
+class Scored(NamedTuple):
+    """What the upper half of the network says of samples.
+
+    Args:
+        logit: ``[B, H]`` log-odds of conversion within each horizon.
+        member_share: ``[B, K]`` each member's share in the aggregation.
+        member_logit: ``[B, K, H]`` log-odds of the group made of that individual alone; 0 where no member is.
+    """
+
+    logit: Float[Array, "B H"]
+    member_share: Float[Array, "B K"]
+    member_logit: Float[Array, "B K H"]
+
+
+class HAN(nnx.Module):
+    """The hierarchical attention network with an aggregation over individuals.
+
+    Source: section 5.2 and figure 2 of the paper.
+
+    Args:
+        config: the model's settings.
+        sizes: what the data say of its size.
+        initial_logit: where the log-odds start, one for all horizons or ``[H]``: the log-odds of the base rate, as
+            weighted by the loss, save the first epochs from learning it.
+        rngs: random streams of the initial parameters.
+    """
+
+    def __init__(self, config: ModelConfig, sizes: Sizes, *, initial_logit: Logit = 0.0, rngs: nnx.Rngs):
+        """Draws the parameters."""
+        kind = AGGREGATORS[config.aggregator]
+        width = sizes.horizons if kind.takes_logits else config.member_width
+        self.activity = ActivityEncoder(sizes.vocabulary, config.activity_width, config.activity_embedding, rngs=rngs)
+        self.window = WindowEncoder(config.activity_width, config.window_width, rngs=rngs)
+        self.individual = IndividualLayer(
+            config.window_width,
+            sizes.levels,
+            category_width=config.category_width,
+            width=width,
+            logits=kind.takes_logits,
+            initial_logit=kind.member_logit(initial_logit),
+            rngs=rngs,
+        )
+        self.aggregate = kind(
+            width,
+            horizons=sizes.horizons,
+            numbers=sizes.numbers,
+            max_members=sizes.max_members,
+            initial_logit=initial_logit,
+            rngs=rngs,
+        )
+
+    def __call__(self, batch: Batch) -> Output:
+        """Says of each sample how likely it converts, and what counted at each level."""
+        periods = self.encode_periods(batch.sequences)
+        windows = self.encode_windows(periods.value, batch.windows)
+        people = self._people(*self._members(windows.value, batch))
+        group = self._aggregate(people, where=batch.member_mask, account=account_numbers(batch))
+        return Output(group.logit, group.share, windows.weights, periods.weights)
+
+    def individual_logits(self, batch: Batch) -> Float[Array, "B K H"]:
+        """Scores each member: log-odds of the group made of that individual alone; 0 where no member is.
+
+        The individual stands in the first place, and the account's own numbers are unchanged.
+        """
+        periods = self.encode_periods(batch.sequences)
+        windows = self.encode_windows(periods.value, batch.windows)
+        people = self._people(*self._members(windows.value, batch))
+        return self._alone(people, where=batch.member_mask, account=account_numbers(batch))
+
+    def encode_periods(self, sequences: Integer[Array, "S L"]) -> Pooled:
+        """Encodes sequences ``[S, L]`` of activities as values ``[S, D]``, with shares ``[S, L]``."""
+        return jax.vmap(lambda ids: self.activity(ids, where=ids > 0))(sequences)
+
+    def encode_windows(self, periods: Float[Array, "S D"], windows: Int[Array, "M W"]) -> Pooled:
+        """Encodes windows ``[M, W]``, as rows of ``periods [S, D]``, as values ``[M, D']``, with shares ``[M, W]``."""
+        return jax.vmap(lambda rows: self.window(periods[rows], where=rows > 0))(windows)
+
+    def score(
+        self,
+        windows: Float[Array, "B K D"],
+        categories: Int[Array, "B K F"],
+        account: Float[Array, "B N"],
+        *,
+        where: Bool[Array, "B K"],
+    ) -> Scored:
+        """Scores samples and their members from the windows' encodings.
+
+        Args:
+            windows: ``[B, K, D']`` encoding of each member's window; zeros if the member was quiet.
+            categories: ``[B, K, F]`` each member's static categories.
+            account: ``[B, N]`` the account's numbers.
+            where: ``[B, K]`` True where a member is.
+        """
+        people = self._people(windows, categories)
+        logit, share = self._aggregate(people, where=where, account=account)
+        return Scored(logit, share, self._alone(people, where=where, account=account))
+
+    def _members(self, windows: Array, batch: Batch) -> tuple[Array, Array]:
+        return windows[batch.member_windows], batch.individuals[batch.members]
+
+    def _people(self, windows: Array, categories: Array) -> Float[Array, "B K E"]:
+        return jax.vmap(jax.vmap(self.individual))(windows, categories)
+
+    def _aggregate(self, people: Array, *, where: Array, account: Array) -> Aggregated:
+        return jax.vmap(lambda p, w, a: self.aggregate(p, where=w, account=a))(people, where, account)
+
+    def _alone(self, people: Array, *, where: Array, account: Array) -> Float[Array, "B K H"]:
+        def alone(person: Array, account: Array) -> Array:
+            return self.aggregate(person[None], where=jnp.ones(1, bool), account=account).logit
+
+        logit = jax.vmap(jax.vmap(alone, in_axes=(0, None)))(people, account)
+        return jnp.where(where[..., None], logit, 0.0)
+
+
+def account_numbers(batch: Batch) -> Float[Array, "B N"]:
+    """The numbers of each sample's account: the static ones, then those as of the cut-off if there are any."""
+    static = batch.accounts[batch.account]
+    return static if batch.account_numbers is None else jnp.concatenate([static, batch.account_numbers], axis=1)
