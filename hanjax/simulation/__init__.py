@@ -1,0 +1,6 @@
+"""A market with a known truth: the same tables that a user would bring, plus the oracle."""
+
+from hanjax.simulation.market import simulate
+from hanjax.simulation.settings import Market, MarketConfig
+
+__all__ = ["Market", "MarketConfig", "simulate"]

@@ -1,0 +1,89 @@
+"""What a simulated market can be asked for, and what comes back."""
+
+import datetime
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pandas as pd
+
+from hanjax.config import setting
+from hanjax.errors import ConfigError
+from hanjax.types import Tables
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarketConfig:
+    """How large a market is, and what its accounts decide by; the defaults are the paper's data.
+
+    Raises:
+        ConfigError: if a value cannot work.
+    """
+
+    accounts: int = setting(2516, "how many accounts there are")
+    seed: int = setting(0, "the same seed gives the same market, to the bit")
+    weeks: int = setting(35, "weeks of the log")
+    start: str = setting("2021-01-03", "first day of the log, a Sunday")
+    conversions: float = setting(0.034, "share of the accounts that convert within the log")
+    min_members: int = setting(3, "individuals of the smallest account; nothing is decided before so many have arrived")
+    mean_members: float = setting(4.6, "individuals of an account, on average")
+    max_members: int = setting(25, "individuals of the largest account")
+    strength: float = setting(9.0, "log-odds between an account that is all cold and one that is all hot")
+    decision_share: float = setting(0.6, "the decision-maker's share in the decision; the others divide what is left")
+    fit: float = setting(0.5, "log-odds of a standard deviation of log employees")
+    order_signal: float = setting(1.0, "how far the order of a week's activities tells interest: 0 nothing, 1 most")
+    count_signal: float = setting(1.0, "how far the volumes of a week's activities tell interest: 0 nothing, 1 most")
+
+    def __post_init__(self) -> None:
+        """Checks each value."""
+        _require(self.accounts >= 1, "accounts", self.accounts, "an integer of at least 1")
+        _require(self.seed >= 0, "seed", self.seed, "an integer of at least 0")
+        _require(self.weeks >= 8, "weeks", self.weeks, "an integer of at least 8")
+        _require(_is_sunday(self.start), "start", self.start, "a Sunday, such as '2021-01-03'")
+        _require(0 <= self.conversions <= 0.5, "conversions", self.conversions, "a share between 0 and 0.5")
+        _require(self.min_members >= 1, "min_members", self.min_members, "an integer of at least 1")
+        _require(
+            self.max_members > self.min_members, "max_members", self.max_members, f"above min_members={self.min_members}"
+        )
+        middle = (self.min_members + self.max_members) / 2
+        _require(
+            self.min_members < self.mean_members < middle,
+            "mean_members",
+            self.mean_members,
+            f"above min_members={self.min_members} and below {middle}, halfway to max_members",
+        )
+        _require(self.strength >= 0, "strength", self.strength, "at least 0")
+        for name in ("decision_share", "order_signal", "count_signal"):
+            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "between 0 and 1")
+
+
+class Market(NamedTuple):
+    """A simulated market: the tables that a user would bring, and what no user can see.
+
+    Args:
+        tables: ``events``, ``individuals`` and ``accounts``, as DataFrames.
+        truth: one row per account and cut-off: ``account_id, cutoff, probability`` (of converting in the period that
+            starts at the cut-off, given everybody's interest then).
+        individual_truth: one row per account, individual and cut-off: ``account_id, individual_id, cutoff``,
+            ``interest`` (0 cold, 0.5 warm, 1 hot) and ``influence`` (share in the decision; the shares of an account
+            sum to 1 once its decision-maker has arrived).
+        intercept: log-odds of an account of average size that is all cold.
+        config: the settings that it was made with.
+    """
+
+    tables: Tables
+    truth: pd.DataFrame
+    individual_truth: pd.DataFrame
+    intercept: float
+    config: MarketConfig
+
+
+def _is_sunday(day: str) -> bool:
+    try:
+        return datetime.date.fromisoformat(day).weekday() == 6
+    except (TypeError, ValueError):
+        return False
+
+
+def _require(holds: bool, name: str, value: object, wanted: str) -> None:
+    if not holds:
+        raise ConfigError(f"MarketConfig.{name}: {value!r} should be {wanted}.")
