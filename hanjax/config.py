@@ -4,14 +4,22 @@ Each field's ``help`` is what the command line shows. ``Config`` holds the three
 """
 
 import dataclasses
+import difflib
 import json
+import tomllib
 import types
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from hanjax.errors import ConfigError
+
+
+def _require(holds: bool, name: str, value: object, expected: str) -> None:
+    if not holds:
+        raise ConfigError(f"{name}: expected {expected}, got {value!r}.")
 
 
 def setting(default: Any, help: str) -> Any:
@@ -27,7 +35,7 @@ class PanelConfig:
         ConfigError: if a value cannot work.
     """
 
-    period: str = setting("W-SAT", "a pandas period alias (W-SAT is Sunday to Saturday; D, M, Q), or days such as '10D'")
+    period: str = setting("W-SAT", "W-SAT (weeks, Sunday to Saturday), D, M, Q, or another pandas period, or days: 10D")
     timezone: str = setting("UTC", "time zone of naive timestamps, and of the periods' boundaries")
     window: int = setting(4, "periods in a sample's rolling window (W)")
     window_kind: Literal["calendar", "active"] = setting(
@@ -58,9 +66,10 @@ class PanelConfig:
         for name in ("window", "max_activities", "max_members"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "an integer of at least 1")
         ahead = self.horizons
-        _require(len(ahead) > 0 and min(ahead) >= 1 and list(ahead) == sorted(set(ahead)), "horizons", ahead, "increasing")
-        known = {"periods_observed", "individuals_so_far"}
-        _require(set(self.account_numbers) <= known, "account_numbers", self.account_numbers, f"among {sorted(known)}")
+        rising = len(ahead) > 0 and min(ahead) >= 1 and list(ahead) == sorted(set(ahead))
+        _require(rising, "horizons", ahead, "increasing numbers of periods, from 1 on")
+        known = ("periods_observed", "individuals_so_far")
+        _require(set(self.account_numbers) <= set(known), "account_numbers", self.account_numbers, f"some of {known}")
 
     @classmethod
     def paper(cls) -> "PanelConfig":
@@ -143,3 +152,97 @@ class Config:
     def paper(cls) -> "Config":
         """The paper's own settings throughout."""
         return cls(panel=PanelConfig.paper(), model=ModelConfig.paper(), train=TrainConfig.paper())
+
+    def to_dict(self) -> dict[str, Any]:
+        """A dictionary that JSON can hold."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, dict[str, Any]]) -> "Config":
+        """The settings in a nested dictionary, defaults where it is silent.
+
+        Raises:
+            ConfigError: if it names a setting that does not exist, or a value cannot work.
+
+        Example:
+            >>> from hanjax.config import Config
+            >>> Config.from_dict({"train": {"epochs": 3}}).train.epochs
+            3
+        """
+        parts = {part.name: part.type for part in dataclasses.fields(cls)}
+        _check_names(stored, parts, "the settings")
+        return cls(**{name: _build(parts[name], name, values) for name, values in stored.items()})
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Config":
+        """The settings in a JSON or TOML file.
+
+        Raises:
+            ConfigError: if there is no such file, it cannot be read, or a setting is wrong.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text()
+            stored = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+        except FileNotFoundError:
+            raise ConfigError(f"{path}: there is no such file.") from None
+        except ValueError as error:
+            raise ConfigError(f"{path}: not valid {'TOML' if path.suffix == '.toml' else 'JSON'} ({error}).") from None
+        return cls.from_dict(stored)
+
+    def write(self, path: str | Path) -> None:
+        """Writes the settings as JSON."""
+        Path(path).write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+
+    def replace(self, **settings: Any) -> "Config":
+        """The same settings but for some, each named as in its own dataclass.
+
+        Raises:
+            ConfigError: if there is no such setting, or its value cannot work.
+
+        Example:
+            >>> from hanjax.config import Config
+            >>> Config().replace(period="M", epochs=5).panel.period
+            'M'
+        """
+        owner = {f.name: part.name for part in dataclasses.fields(self) for f in dataclasses.fields(part.type)}
+        _check_names(settings, owner, "the settings")
+        parts: dict[str, dict[str, Any]] = {}
+        for name, value in settings.items():
+            parts.setdefault(owner[name], {})[name] = value
+        current = self.to_dict()
+        return type(self).from_dict({part: {**values, **parts.get(part, {})} for part, values in current.items()})
+
+
+def _check_names(given: Iterable[str], known: Iterable[str], where: str) -> None:
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name, list(known), n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(sorted(known))}"
+            raise ConfigError(f"{name!r} is not among {where}{hint}.")
+
+
+def _build(kind: Any, part: str, values: dict[str, Any]) -> Any:
+    """One part's dataclass from JSON's values; checks types, which JSON and a command line can get wrong."""
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    _check_names(values, fields, f"the settings of {part!r}")
+    return kind(**{name: _convert(name, value, fields[name].type) for name, value in values.items()})
+
+
+def _convert(name: str, value: Any, kind: Any) -> Any:
+    """The value as the annotation says: tuples for JSON's lists, floats for whole numbers."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        _require(value in args, name, value, f"one of {', '.join(map(repr, args))}")
+        return value
+    if origin is tuple:
+        _require(isinstance(value, list | tuple), name, value, "a list")
+        inner = args[:1] * len(value) if args[-1] is Ellipsis else args
+        _require(len(value) == len(inner), name, value, f"{len(inner)} entries")
+        return tuple(_convert(name, item, kind) for item, kind in zip(value, inner, strict=True))
+    kinds = args if isinstance(kind, types.UnionType) else (kind,)
+    if float in kinds and int not in kinds and type(value) is int:
+        value = float(value)
+    wanted = " or ".join("none" if k is types.NoneType else k.__name__ for k in kinds)
+    _require(type(value) in kinds, name, value, f"{'an' if wanted[0] in 'aeiou' else 'a'} {wanted}")
+    return value
