@@ -1,0 +1,183 @@
+"""What is fitted on the training accounts, and stored with the model: vocabulary, levels, scales and sizes."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+
+from hanjax.config import PanelConfig
+from hanjax.data.log import Log
+from hanjax.data.sequences import UNKNOWN
+from hanjax.errors import DataError
+
+MISSING = "(missing)"
+"""The level of a category that is not given."""
+
+
+class Scale(NamedTuple):
+    """How a column of numbers becomes standardized: ``(x - mean) / sd``, of log(1 + x) where ``logged``.
+
+    Args:
+        column: name of the column.
+        logged: long-tailed amounts (none negative, skewness above 2), such as revenue, are logged first.
+        mean: over the training accounts.
+        sd: over the training accounts; 1 for a constant.
+        indicator: values were missing in training, so that a second column says whether one is.
+    """
+
+    column: str
+    logged: bool
+    mean: float
+    sd: float
+    indicator: bool
+
+    @classmethod
+    def fit(cls, column: str, values: Float[np.ndarray, " n"]) -> "Scale":
+        """Fits the scale to a column; NaN is missing."""
+        there = values[~np.isnan(values)]
+        if len(there) == 0:
+            return cls(column, False, 0.0, 1.0, True)
+        logged = bool(there.min() >= 0 and pd.Series(there).skew() > 2)
+        if logged:
+            there = np.log1p(there)
+        sd = float(there.std())
+        return cls(
+            column, logged, float(there.mean()), sd if sd > 1e-9 * abs(there.mean()) else 1.0, len(there) < len(values)
+        )
+
+    def apply(self, values: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n c"]:
+        """Standardizes a column; a missing value is the mean, beside an indicator of 1 where there is one."""
+        missing = np.isnan(values)
+        if self.logged:
+            values = np.log1p(np.maximum(values, 0))
+        scaled = np.where(missing, 0.0, (values - self.mean) / self.sd)
+        columns = [scaled, missing] if self.indicator else [scaled]
+        return np.stack(columns, axis=1).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What turns a checked log into ids and numbers.
+
+    Args:
+        activities: names of the activities with ids 2, 3, ...
+        categories: for each static category its name and its levels with ids 2, 3, ...
+        numbers: scales of the accounts' static numbers.
+        features: scales of the accounts' dated numbers.
+        as_of: scales of the numbers counted as of a cut-off; None until a first panel was made with the encoding.
+        max_members: places for members (K).
+    """
+
+    activities: tuple[str, ...]
+    categories: tuple[tuple[str, tuple[str, ...]], ...]
+    numbers: tuple[Scale, ...]
+    features: tuple[Scale, ...]
+    as_of: tuple[Scale, ...] | None
+    max_members: int
+
+    @property
+    def vocabulary(self) -> int:
+        """How many activity ids there are, padding and the unknown one among them."""
+        return len(self.activities) + 2
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """How many ids each static category has, padding and the unknown level among them."""
+        return tuple(len(levels) + 2 for _, levels in self.categories)
+
+    @property
+    def width(self) -> int:
+        """How many numbers an account has, static ones and those of a cut-off together."""
+        scales = self.numbers + self.features + (self.as_of or ())
+        return sum(1 + scale.indicator for scale in scales)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A dictionary that JSON can hold."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> "Encoding":
+        """The encoding that ``to_dict`` wrote."""
+        scales = {
+            name: None if stored[name] is None else tuple(Scale(*scale) for scale in stored[name])
+            for name in ("numbers", "features", "as_of")
+        }
+        return cls(
+            activities=tuple(stored["activities"]),
+            categories=tuple((name, tuple(levels)) for name, levels in stored["categories"]),
+            max_members=stored["max_members"],
+            **scales,  # type: ignore[arg-type]
+        )
+
+
+def fit_encoding(log: Log, config: PanelConfig, *, accounts: Bool[np.ndarray, " a"] | None = None) -> Encoding:
+    """Fits vocabulary, levels, scales and sizes.
+
+    Args:
+        log: the checked log.
+        config: the data's settings.
+        accounts: the training accounts; all when None.
+
+    Returns:
+        The encoding, whose scales of as-of numbers are fitted by the first panel made with it.
+    """
+    accounts = np.ones(len(log.account_ids), bool) if accounts is None else accounts
+    individuals = accounts[log.individual_account]
+    seen = np.bincount(log.event_activity[individuals[log.event_individual]], minlength=len(log.activities)) > 0
+    categories = log.categories[individuals[log.categories["individual"].to_numpy()]]
+    numbers = log.numbers[accounts[log.numbers["account"].to_numpy()]]
+    features = None if log.features is None else log.features[accounts[log.features["account"].to_numpy()]]
+    largest = int(np.bincount(log.individual_account[individuals], minlength=1).max())
+    return Encoding(
+        activities=tuple(name for name, known in zip(log.activities, seen, strict=True) if known),
+        categories=tuple(
+            (str(name), tuple(sorted(set(column.fillna(MISSING))))) for name, column in categories.iloc[:, 2:].items()
+        ),
+        numbers=_fit_scales(numbers),
+        # Before its first date a dated number is missing, whether or not its column has gaps.
+        features=() if features is None else tuple(s._replace(indicator=True) for s in _fit_scales(features)),
+        as_of=None,
+        max_members=max(1, min(config.max_members, largest)),
+    )
+
+
+def _fit_scales(table: pd.DataFrame) -> tuple[Scale, ...]:
+    return tuple(Scale.fit(str(name), column.to_numpy(float)) for name, column in table.iloc[:, 2:].items())
+
+
+def activity_ids(log: Log, encoding: Encoding) -> Int[np.ndarray, " a"]:
+    """The id of each of the log's activities; ``UNKNOWN`` for those that the encoding has not seen."""
+    ids = {name: i for i, name in enumerate(encoding.activities, start=2)}
+    found = np.array([ids.get(name, UNKNOWN) for name in log.activities])
+    return found.astype(np.uint8 if encoding.vocabulary <= 256 else np.uint16)
+
+
+def category_ids(log: Log, encoding: Encoding) -> Int[np.ndarray, "v f"]:
+    """The level ids of each version of each individual; ``UNKNOWN`` for levels that the encoding has not seen."""
+    _require_columns("individuals", log.categories, [name for name, _ in encoding.categories])
+    columns = [
+        pd.Index(levels).get_indexer(log.categories[name].fillna(MISSING).to_numpy(object)) + 2
+        for name, levels in encoding.categories
+    ]
+    # get_indexer answers -1 where it finds nothing, and -1 + 2 is UNKNOWN.
+    return np.stack(columns, axis=1).astype(np.int32) if columns else np.zeros((len(log.categories), 0), np.int32)
+
+
+def scaled(table: pd.DataFrame, scales: tuple[Scale, ...], *, name: str) -> Float[np.ndarray, "v g"]:
+    """Standardizes the columns that the scales name."""
+    _require_columns(name, table, [scale.column for scale in scales])
+    columns = [scale.apply(table[scale.column].to_numpy(float)) for scale in scales]
+    return np.concatenate([np.zeros((len(table), 0), np.float32), *columns], axis=1)
+
+
+def _require_columns(table: str, frame: pd.DataFrame, columns: list[str]) -> None:
+    missing = [column for column in columns if column not in frame]
+    if missing:
+        raise DataError(
+            f"{table}.{missing[0]}: the model was trained with this column and the data do not have it "
+            f"(missing: {', '.join(missing)}; there are: {', '.join(map(str, frame.columns[2:])) or 'none'}). Bring "
+            "it, or name it in `columns` if it is called otherwise."
+        )

@@ -1,0 +1,269 @@
+"""From the checked log to the panel: every sample of a data set, as indices into tables of distinct rows."""
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from hanjax.config import PanelConfig
+from hanjax.data.distinct import AsOf, distinct_rows
+from hanjax.data.encoding import Encoding, Scale, activity_ids, category_ids, scaled
+from hanjax.data.log import ALWAYS, NEVER, Log
+from hanjax.data.periods import Calendar, make_calendar
+from hanjax.data.samples import Groups, Span, find_groups, find_presence, find_span, outcomes
+from hanjax.data.sequences import UNKNOWN, Sequences, make_sequences
+from hanjax.errors import DataError
+from hanjax.types import Batch, LeftOut, Panel
+
+_SLOTS = 4_000_000
+"""Individuals x cut-offs laid out at a time; bounds the memory that the encoding takes beside its result."""
+
+
+def calendar_of(log: Log, config: PanelConfig) -> Calendar:
+    """The calendar over everything in the log: events, arrivals, observation and conversions."""
+    times = [log.event_time, log.arrived_at, log.observed_from, log.observed_to]
+    first = min(int(time.min()) for time in times)
+    last = max(int(time.max()) for time in [*times, log.converted_at[log.converted_at != NEVER]] if len(time))
+    return make_calendar(first, last, period=config.period, timezone=config.timezone)
+
+
+def make_panel(
+    log: Log, config: PanelConfig, encoding: Encoding, *, cutoffs: tuple[int, int] | None = None
+) -> tuple[Panel, Encoding]:
+    """Encodes a log with a fitted encoding.
+
+    Args:
+        log: the checked log.
+        config: the data's settings.
+        encoding: what was fitted on the training accounts.
+        cutoffs: earliest and latest time of the cut-offs wanted, both included, microseconds since 1970, UTC; all
+            when None.
+
+    Returns:
+        The panel; and the encoding, whose scales of as-of numbers are now fitted if they were not before.
+
+    Raises:
+        DataError: if no sample can be made, or a column that the encoding needs is missing.
+    """
+    calendar = calendar_of(log, config)
+    ids = activity_ids(log, encoding)
+    sequences = make_sequences(
+        log,
+        calendar,
+        ids,
+        vocabulary=encoding.vocabulary,
+        max_activities=config.max_activities,
+        keep=config.keep,
+        volumes=config.volumes,
+        expand_counts=config.expand_counts,
+    )
+    presence = find_presence(log, calendar, opt_out_activity=config.opt_out_activity)
+    span, left_out = find_span(log, calendar, presence)
+    seen = span
+    if cutoffs is not None:
+        low, high = (
+            np.searchsorted(calendar.starts, cutoffs[0]),
+            np.searchsorted(calendar.starts, cutoffs[1], "right") - 1,
+        )
+        span = span._replace(first=np.maximum(span.first, low), last=np.minimum(span.last, high))
+
+    windows, window_tables, groups = [], [np.zeros((0, _columns(config)), np.int32)], []
+    for accounts in _chunks(log, calendar):
+        group = find_groups(log, sequences.cells, span, presence, accounts, config, max_members=encoding.max_members)
+        table, index = distinct_rows(_window_rows(group.window, sequences))
+        windows.append(index + sum(map(len, window_tables)))
+        window_tables.append(table)
+        groups.append(group._replace(window=np.zeros((0, config.window), np.int32)))
+    table, merged = distinct_rows(np.concatenate(window_tables))
+    group = _join(groups)
+    if len(group.account) == 0:
+        reasons = "; ".join(f"{row.reason}: {row.rows:,}" for row in left_out) or "no account has a member at a cut-off"
+        raise DataError(f"accounts: no sample can be made ({reasons}). Bring a longer log, or other dates.")
+
+    static_table, static = _statics(log, calendar, encoding, group)
+    account_table, account = _accounts(log, calendar, encoding, group)
+    numbers, encoding = _numbers(log, calendar, config, encoding, group)
+
+    def laid(values: np.ndarray, empty: int = 0) -> np.ndarray:
+        dense = np.full((len(group.account), encoding.max_members), empty, np.int32)
+        dense[group.sample, group.place] = values
+        return dense
+
+    batch = Batch(
+        sequences=sequences.table,
+        windows=np.ascontiguousarray(table[:, : config.window]),
+        individuals=static_table,
+        accounts=account_table,
+        members=laid(static),
+        member_windows=laid(merged[np.concatenate(windows)]),
+        account=account,
+        label=outcomes(log, calendar, group.account, group.cutoff, config.horizons),
+        mask=np.ones(len(group.account), bool),
+        counts=None if sequences.counts is None else sequences.counts.astype(np.float32),
+        count_windows=np.ascontiguousarray(table[:, config.window :]) if config.volumes else None,
+        account_numbers=numbers,
+    )
+    samples = pd.DataFrame(
+        {
+            "account_id": log.account_ids[group.account],
+            "cutoff": calendar.dates(group.cutoff),
+            "period": group.cutoff,
+            "n_members": np.bincount(group.sample, minlength=len(group.account)),
+        }
+    ).join(log.segments.reset_index(drop=True), on=pd.Index(group.account))
+    left_out += _left_out(log, calendar, config, sequences, group, seen)
+    notes = [*log.notes, *_unknown(log, ids, static_table, static)]
+    unlabeled = int(np.isnan(batch.label[:, 0]).sum())
+    if unlabeled:
+        notes.append(f"{unlabeled:,} samples have no label: their period was not wholly observed")
+    panel = Panel(
+        batch=batch,
+        samples=samples,
+        member_ids=laid(group.individual, empty=-1),
+        individual_ids=log.individual_ids,
+        left_out=(*log.left_out, *left_out),
+        notes=tuple(notes),
+    )
+    return panel, encoding
+
+
+def _columns(config: PanelConfig) -> int:
+    return config.window * (2 if config.volumes else 1)
+
+
+def _chunks(log: Log, calendar: Calendar) -> Iterator[range]:
+    """Runs of accounts whose individuals, laid out over the calendar, fill about ``_SLOTS``."""
+    ends = np.searchsorted(log.individual_account, np.arange(len(log.account_ids)), side="right")
+    chunk = ends * len(calendar.starts) // _SLOTS
+    begins = np.flatnonzero(np.diff(chunk, prepend=-1))
+    for begin, end in zip(begins, [*begins[1:], len(ends)], strict=True):
+        yield range(int(begin), int(end))
+
+
+def _window_rows(window: Int[np.ndarray, "s W"], sequences: Sequences) -> Int[np.ndarray, "s c"]:
+    """Turns positions of cells into rows of the distinct sequences, and of the distinct counts beside them."""
+    tables = [sequences.cells.sequence, sequences.cells.counts]
+    return np.concatenate([np.append(0, rows).astype(np.int32)[window] for rows in tables if rows is not None], axis=1)
+
+
+def _join(groups: list[Groups]) -> Groups:
+    """Puts the groups of all chunks one after the other."""
+    before = np.cumsum([0, *(len(group.account) for group in groups)])
+    groups = [group._replace(sample=group.sample + start) for group, start in zip(groups, before, strict=False)]
+    joined = {
+        name: np.concatenate([getattr(group, name) for group in groups])
+        for name in Groups._fields
+        if name != "crowded_out"
+    }
+    return Groups(crowded_out=sum(group.crowded_out for group in groups), **joined)
+
+
+def _versions(table: pd.DataFrame, calendar: Calendar) -> AsOf:
+    """The look-up of a history's rows: first column the thing, second when the row became known."""
+    entity, known = table.iloc[:, 0].to_numpy(), table.iloc[:, 1].to_numpy()
+    cutoff = np.where(known == ALWAYS, 0, calendar.first_cutoff_after(known))
+    return AsOf(entity, cutoff, len(calendar.starts) + 1)
+
+
+def _statics(
+    log: Log, calendar: Calendar, encoding: Encoding, group: Groups
+) -> tuple[Int[np.ndarray, "I F"], Int[np.ndarray, " s"]]:
+    """The distinct rows of static categories, and the row of each member as of the sample's cut-off."""
+    ids = category_ids(log, encoding)
+    if not encoding.categories:
+        return np.zeros((2, 0), np.int32), np.ones(len(group.individual), np.int32)
+    table, index = distinct_rows(np.append(ids, np.full((1, ids.shape[1]), UNKNOWN, np.int32), axis=0))
+    version = _versions(log.categories, calendar)(group.individual, group.cutoff[group.sample])
+    return table, index[version]  # the row added last, at -1, is for who is not known yet
+
+
+def _accounts(
+    log: Log, calendar: Calendar, encoding: Encoding, group: Groups
+) -> tuple[Float[np.ndarray, "A G"], Int[np.ndarray, " b"]]:
+    """The distinct rows of accounts' static numbers, and the row of each sample's account as of its cut-off."""
+    width = sum(1 + scale.indicator for scale in encoding.numbers)
+    if not width:
+        return np.zeros((2, 0), np.float32), np.ones(len(group.account), np.int32)
+    values, version = _scaled_as_of(log.numbers, encoding.numbers, calendar, group, name="accounts")
+    rows, index = np.unique(values, axis=0, return_inverse=True)
+    return np.pad(rows, ((1, 0), (0, 0))), (index.ravel()[version] + 1).astype(np.int32)
+
+
+def _scaled_as_of(
+    table: pd.DataFrame, scales: tuple[Scale, ...], calendar: Calendar, group: Groups, *, name: str
+) -> tuple[Float[np.ndarray, "v g"], Int[np.ndarray, " b"]]:
+    """A history's rows, scaled, and each sample's row; the one added last, at -1, is for what is not known yet."""
+    unknown = [scale.apply(np.array([np.nan])) for scale in scales]
+    values = np.concatenate([scaled(table, scales, name=name), np.concatenate(unknown, axis=1)])
+    return values, _versions(table, calendar)(group.account, group.cutoff)
+
+
+def _numbers(
+    log: Log, calendar: Calendar, config: PanelConfig, encoding: Encoding, group: Groups
+) -> tuple[Float[np.ndarray, "b N"] | None, Encoding]:
+    """Numbers of the account as of the cut-off: dated features, and what is counted up to then."""
+    columns = []
+    if encoding.features:
+        if log.features is None:
+            raise DataError("account_features: the model was trained with this table and the data do not have it.")
+        values, version = _scaled_as_of(log.features, encoding.features, calendar, group, name="account_features")
+        columns.append(values[version])
+    counted = {
+        "periods_observed": lambda: group.cutoff - calendar.period_of(log.observed_from)[group.account],
+        "individuals_so_far": lambda: _arrived(log, calendar, group),
+    }
+    raw = {name: counted[name]().astype(float) for name in config.account_numbers}
+    if encoding.as_of is None:
+        encoding = dataclasses.replace(encoding, as_of=tuple(Scale.fit(name, values) for name, values in raw.items()))
+    columns += [scale.apply(raw[scale.column]) for scale in encoding.as_of or ()]
+    return (np.concatenate(columns, axis=1) if columns else None), encoding
+
+
+def _arrived(log: Log, calendar: Calendar, group: Groups) -> Int[np.ndarray, " b"]:
+    """Individuals of each sample's account who have arrived by its cut-off, whether they left again or not."""
+    cutoffs = len(calendar.starts) + 1
+    # Individuals are sorted by account and arrival, so this is a position less that of the account's first.
+    key = log.individual_account.astype(np.int64) * cutoffs + calendar.first_cutoff_after(log.arrived_at)
+    upto = np.searchsorted(key, group.account.astype(np.int64) * cutoffs + group.cutoff, side="right")
+    return upto - np.searchsorted(log.individual_account, group.account)
+
+
+def _left_out(
+    log: Log, calendar: Calendar, config: PanelConfig, sequences: Sequences, group: Groups, span: Span
+) -> list[LeftOut]:
+    """Counts what no sample holds, by reason."""
+    latest = sequences.cells.latest
+    cells = sequences.cells
+    account = log.individual_account[cells.individual[latest]]
+    last = span.last[account]
+    beyond = np.maximum(cells.n_activities[latest] - config.max_activities, 0)
+    unseen = cells.period[latest] >= last
+    never = np.setdiff1d(np.arange(len(log.individual_ids)), group.individual)
+    pairs = [f"{log.account_ids[a]} at {calendar.dates(np.array([c]))[0].date()}" for a, c in group.memberless[:5]]
+    rows = [
+        LeftOut(
+            "events", f"beyond the {config.max_activities} activities kept of a period", int(beyond[~unseen].sum())
+        ),
+        LeftOut("events", "in or after their account's last period", int(cells.n_activities[latest][unseen].sum())),
+        LeftOut("individuals", "never a member at a cut-off", len(never), tuple(log.individual_ids[never[:5]])),
+        LeftOut("samples", "nobody is a member at the cut-off", len(group.memberless), tuple(pairs)),
+        LeftOut(
+            "members", f"beyond the {config.max_members} most recently active, over all samples", group.crowded_out
+        ),
+    ]
+    return [row for row in rows if row.rows]
+
+
+def _unknown(log: Log, ids: np.ndarray, static_table: np.ndarray, static: np.ndarray) -> list[str]:
+    """Notes on activities and levels that the encoding has not seen."""
+    notes = []
+    new = [name for name, i in zip(log.activities, ids, strict=True) if i == UNKNOWN]
+    if new:
+        events = int((ids[log.event_activity] == UNKNOWN).sum())
+        notes.append(f"{events:,} events have an activity that training never saw: {', '.join(new[:5])}")
+    levels = int((static_table[static] == UNKNOWN).any(axis=1).sum())
+    if levels:
+        notes.append(f"{levels:,} members have a category that training never saw, or that is not known yet")
+    return notes

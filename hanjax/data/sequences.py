@@ -1,0 +1,212 @@
+"""Activity sequences: what one individual did in one period, in order of time, each distinct sequence kept once.
+
+A *cell* is one individual in one active period. Usually a cell has one version, known from the next cut-off on. When
+events carry ``known_at``, rows that became known later make further versions of their cell.
+"""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Int, UInt
+
+from hanjax.data.distinct import distinct_rows
+from hanjax.data.log import Log
+from hanjax.data.periods import Calendar
+
+PADDING, UNKNOWN = 0, 1
+"""Ids that no activity and no level has; known ones start at 2."""
+
+ALWAYS_VALID = np.iinfo(np.int32).max
+"""The end of a version that no later one replaces."""
+
+
+class Cells(NamedTuple):
+    """Versions of cells, sorted by individual, period and cut-off.
+
+    Args:
+        individual: code of the individual.
+        period: the active period.
+        valid_from: first cut-off at which this version is what is known.
+        valid_to: first cut-off at which a later version replaces it.
+        sequence: row of the table of distinct sequences.
+        counts: row of the table of distinct counts; None unless volumes are kept.
+        n_activities: activities before truncation.
+        last_time: time of the last activity.
+    """
+
+    individual: Int[np.ndarray, " n"]
+    period: Int[np.ndarray, " n"]
+    valid_from: Int[np.ndarray, " n"]
+    valid_to: Int[np.ndarray, " n"]
+    sequence: Int[np.ndarray, " n"]
+    counts: Int[np.ndarray, " n"] | None
+    n_activities: Int[np.ndarray, " n"]
+    last_time: Int[np.ndarray, " n"]
+
+    @property
+    def latest(self) -> np.ndarray:
+        """The last version of each cell."""
+        return self.valid_to == ALWAYS_VALID
+
+
+class Sequences(NamedTuple):
+    """The distinct sequences of a log, its distinct counts, and the cells that use them."""
+
+    table: UInt[np.ndarray, "S L"]
+    counts: Int[np.ndarray, "C V"] | None
+    cells: Cells
+
+
+def make_sequences(
+    log: Log,
+    calendar: Calendar,
+    activity_ids: Int[np.ndarray, " a"],
+    *,
+    vocabulary: int,
+    max_activities: int,
+    keep: Literal["last", "first"] = "last",
+    volumes: bool = False,
+    expand_counts: bool = False,
+) -> Sequences:
+    """Cuts every individual's events into periods and keeps each distinct sequence once.
+
+    Activities are ordered by time, then by the log's ``order``, then by id; equal ones are interchangeable, so the
+    order of the log's rows does not matter.
+
+    Args:
+        log: the checked log.
+        calendar: its periods.
+        activity_ids: id of each of ``log.activities``; ``UNKNOWN`` for those that the encoding does not know.
+        vocabulary: how many activity ids the encoding has.
+        max_activities: activities kept of a cell (L).
+        keep: which end of a longer sequence is kept.
+        volumes: also count every activity of a cell, untruncated.
+        expand_counts: an event of weight n is n steps of the sequence instead of one.
+
+    Returns:
+        The tables of distinct rows, and the cells.
+    """
+    individual, time, activity, rows = _in_order(log, activity_ids[log.event_activity])
+    period = calendar.period_of(time)
+    count = None if log.event_count is None else log.event_count[rows]
+    known = None if log.event_known is None else calendar.first_cutoff_after(log.event_known[rows])
+
+    first = np.ones(len(individual), bool)
+    np.not_equal(individual[1:], individual[:-1], out=first[1:])
+    first[1:] |= period[1:] != period[:-1]
+    start = np.flatnonzero(first)
+    length = np.diff(start, append=len(first))
+    cell_individual, cell_period = individual[start], period[start]
+    valid_from, valid_to = cell_period + 1, np.full(len(start), ALWAYS_VALID, np.int32)
+
+    if known is not None:
+        cell, valid_from, valid_to, events, length = _versions(np.maximum(known, period + 1), start, length)
+        cell_individual, cell_period = cell_individual[cell], cell_period[cell]
+        activity, time = activity[events], time[events]
+        count = None if count is None else count[events]
+        start = np.cumsum(length) - length
+
+    n_activities = length
+    if expand_counts and count is not None:
+        n_activities = np.add.reduceat(count, start)
+        repeats = np.minimum(count, max_activities)  # more would be cut off again
+        steps = np.repeat(activity, repeats)
+        step_length = np.add.reduceat(repeats, start)
+        step_start = np.cumsum(step_length) - step_length
+    else:
+        steps, step_start, step_length = activity, start, length
+    table, sequence = distinct_rows(_cut(steps, step_start, step_length, max_activities, keep))
+
+    counts = count_row = None
+    if volumes:
+        place = np.repeat(np.arange(len(start)), length) * vocabulary + activity
+        volume = np.bincount(place, weights=count, minlength=len(start) * vocabulary).reshape(-1, vocabulary)
+        counts, count_row = distinct_rows(volume.astype(np.int64))
+    cells = Cells(
+        individual=cell_individual,
+        period=cell_period,
+        valid_from=valid_from,
+        valid_to=valid_to,
+        sequence=sequence,
+        counts=count_row,
+        n_activities=n_activities,
+        last_time=time[start + length - 1],
+    )
+    return Sequences(table, counts, cells)
+
+
+def _in_order(log: Log, activity: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | slice]:
+    """Sorts events by individual, time, order and activity; returns these and the rows in that order.
+
+    The four are packed into one integer where they fit, because sorting plain integers is many times faster than
+    sorting by several keys; when nothing else hangs on the rows, not even the permutation is needed.
+    """
+    time = log.event_time
+    origin = time.min()
+    unit = next(unit for unit in (1_000_000, 1_000, 1) if not (time % unit).any())
+    ticks = (int(time.max()) - int(origin)) // unit
+    order = log.event_order
+    if order is not None:
+        order = np.unique(order, return_inverse=True)[1]
+    sizes = [len(log.individual_ids), ticks + 1, 1 if order is None else int(order.max()) + 1, int(activity.max()) + 1]
+    bits = [int(size).bit_length() for size in sizes]
+    if sum(bits) > 63:
+        zeros = np.zeros(len(time), np.int8)
+        rows = np.lexsort((activity, zeros if order is None else order, time, log.event_individual))
+        return log.event_individual[rows], time[rows], activity[rows], rows
+
+    key = log.event_individual.astype(np.int64)
+    key <<= bits[1]
+    key += (time - origin) // unit
+    key <<= bits[2]
+    if order is not None:
+        key += order
+    key <<= bits[3]
+    key += activity
+    if log.event_count is None and log.event_known is None:
+        rows = slice(None)
+        key.sort()
+    else:
+        rows = np.argsort(key)
+        key = key[rows]
+    activity = (key & ((1 << bits[3]) - 1)).astype(activity.dtype)
+    key >>= bits[3] + bits[2]
+    individual = (key >> bits[1]).astype(np.int32)
+    key &= (1 << bits[1]) - 1
+    key *= unit
+    key += origin
+    return individual, key, activity, rows
+
+
+def _versions(visible: np.ndarray, start: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Makes one version of a cell for each cut-off at which more of it became known.
+
+    Returns:
+        For each version its cell, the cut-offs from and to which it is valid, then the events of all versions one
+        after the other, and how many each has.
+    """
+    cell_of_event = np.repeat(np.arange(len(start)), length)
+    cutoffs = int(visible.max()) + 1
+    version = np.unique(cell_of_event * cutoffs + visible)
+    cell, valid_from = version // cutoffs, (version % cutoffs).astype(np.int32)
+    valid_to = np.full(len(version), ALWAYS_VALID, np.int32)
+    same = cell[1:] == cell[:-1]
+    valid_to[:-1][same] = valid_from[1:][same]
+
+    n = length[cell]
+    of_version = np.repeat(np.arange(len(version)), n)
+    events = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n) + np.repeat(start[cell], n)
+    known = visible[events] <= valid_from[of_version]
+    return cell, valid_from, valid_to, events[known], np.bincount(of_version[known], minlength=len(version))
+
+
+def _cut(steps: np.ndarray, start: np.ndarray, length: np.ndarray, size: int, keep: str) -> np.ndarray:
+    """Lays each cell's activities into a row of ``size`` places, from the left; the rest is padding."""
+    kept = np.minimum(length, size)
+    if keep == "last":
+        start = start + length - kept
+    rows = np.zeros((len(start), size), np.uint8 if steps.max(initial=0) < 256 else np.uint16)
+    for place in range(min(size, int(kept.max(initial=0)))):
+        has = np.flatnonzero(kept > place)
+        rows[has, place] = steps[start[has] + place]
+    return rows

@@ -1,0 +1,136 @@
+"""Splits: accounts (with all their individuals) go to training, validation or test as a whole; or time does."""
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Int
+
+from hanjax.config import TrainConfig
+from hanjax.data.log import ALWAYS, NEVER, Log
+from hanjax.errors import ConfigError, DataError
+
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+
+
+def split_accounts(log: Log, config: TrainConfig) -> pd.Series:
+    """Assigns every account to a part, stratified by outcome.
+
+    Args:
+        log: the checked log.
+        config: ``test`` (share or number) or ``test_fold``, ``validation`` (share of the rest), ``until`` and ``seed``.
+
+    Returns:
+        "train", "validation" or "test" by account id. With ``until`` no account is kept for the test: what comes after
+        that date is the test.
+
+    Raises:
+        ConfigError: if folds are asked for and there are none, or the numbers do not fit.
+        DataError: if the training or validation accounts all have the same outcome.
+    """
+    converted = log.converted_at != NEVER
+    part = np.full(len(converted), TRAIN, object)
+    random = np.random.default_rng(config.seed)
+    if config.test_fold is not None:
+        if log.fold is None:
+            raise ConfigError(f"test_fold: {config.test_fold} was asked for, but the data have no table `folds`.")
+        if config.test_fold not in log.fold:
+            raise ConfigError(f"test_fold: there is no fold {config.test_fold}; there are {sorted(set(log.fold))}.")
+        part[log.fold == config.test_fold] = TEST
+    elif config.until is None:
+        whole = isinstance(config.test, int)
+        part[_draw(converted, config.test if whole else round(config.test * len(part)), random)] = TEST
+    rest = np.flatnonzero(part == TRAIN)
+    part[rest[_draw(converted[rest], round(config.validation * len(rest)), random)]] = VALIDATION
+    for name in (TRAIN, VALIDATION):
+        outcome = converted[part == name]
+        if len(outcome) and len(set(outcome)) < 2 or (name == TRAIN and not len(outcome)):
+            raise DataError(
+                f"accounts.converted_at: the {len(outcome):,} {name} accounts do not hold both outcomes "
+                f"({int(outcome.sum()):,} converted), so nothing can be learned or chosen from them. Bring more "
+                "accounts with a conversion, or change `test`, `validation` or `seed`."
+            )
+    return pd.Series(part, index=log.account_ids, name="part")
+
+
+def _draw(converted: Bool[np.ndarray, " n"], size: int, random: np.random.Generator) -> Int[np.ndarray, " m"]:
+    """Draws accounts, of each outcome in proportion."""
+    if size > len(converted):
+        raise ConfigError(f"test: {size:,} accounts were asked for, and there are {len(converted):,}.")
+    positive = round(size * converted.mean()) if len(converted) else 0
+    drawn = [
+        random.permutation(np.flatnonzero(converted == outcome))[:n]
+        for outcome, n in ((True, positive), (False, size - positive))
+    ]
+    return np.sort(np.concatenate(drawn))
+
+
+def take_accounts(log: Log, wanted: Bool[np.ndarray, " a"]) -> Log:
+    """The log of some accounts alone, as if there were no others."""
+    individuals = wanted[log.individual_account]
+    events = individuals[log.event_individual]
+    account, individual = np.cumsum(wanted) - 1, np.cumsum(individuals) - 1
+
+    def rows(table: pd.DataFrame, kept: np.ndarray, code: np.ndarray) -> pd.DataFrame:
+        entity = table.iloc[:, 0].to_numpy()
+        table = table[kept[entity]].reset_index(drop=True)
+        return table.assign(**{str(table.columns[0]): code[entity[kept[entity]]]})
+
+    return log._replace(
+        account_ids=log.account_ids[wanted],
+        individual_ids=log.individual_ids[individuals],
+        individual_account=account[log.individual_account[individuals]].astype(np.int32),
+        arrived_at=log.arrived_at[individuals],
+        observed_from=log.observed_from[wanted],
+        observed_to=log.observed_to[wanted],
+        converted_at=log.converted_at[wanted],
+        event_individual=individual[log.event_individual[events]].astype(np.int32),
+        event_time=log.event_time[events],
+        event_activity=log.event_activity[events],
+        event_count=None if log.event_count is None else log.event_count[events],
+        event_known=None if log.event_known is None else log.event_known[events],
+        event_order=None if log.event_order is None else log.event_order[events],
+        categories=rows(log.categories, individuals, individual),
+        numbers=rows(log.numbers, wanted, account),
+        segments=log.segments[wanted].reset_index(drop=True),
+        features=None if log.features is None else rows(log.features, wanted, account),
+        fold=None if log.fold is None else log.fold[wanted],
+    )
+
+
+def known_before(log: Log, time: int) -> Log:
+    """The log as it stood at a time: nothing that happened or became known at or after it is left.
+
+    Args:
+        log: the checked log.
+        time: microseconds since 1970, UTC.
+
+    Returns:
+        The log, in which observation ends at that time and later conversions have not happened.
+
+    Raises:
+        DataError: if nothing was known by then.
+    """
+    known = log.event_time if log.event_known is None else np.maximum(log.event_time, log.event_known)
+    events = known < time
+    if not events.any():
+        raise DataError(f"events.timestamp: nothing was known before {pd.Timestamp(time, unit='us')} (UTC).")
+
+    def history(table: pd.DataFrame) -> pd.DataFrame:
+        stamp = table["known_at"].to_numpy()
+        return table[(stamp == ALWAYS) | (stamp < time)].reset_index(drop=True)
+
+    past = log._replace(
+        observed_to=np.minimum(log.observed_to, time),
+        converted_at=np.where(log.converted_at < time, log.converted_at, NEVER),
+        event_individual=log.event_individual[events],
+        event_time=log.event_time[events],
+        event_activity=log.event_activity[events],
+        event_count=None if log.event_count is None else log.event_count[events],
+        event_known=None if log.event_known is None else log.event_known[events],
+        event_order=None if log.event_order is None else log.event_order[events],
+        categories=history(log.categories),
+        numbers=history(log.numbers),
+        features=None if log.features is None else history(log.features),
+    )
+    present = np.zeros(len(log.account_ids), bool)
+    present[past.individual_account[past.arrived_at < time]] = True
+    return take_accounts(past, present & (past.observed_from < time))
