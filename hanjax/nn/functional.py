@@ -25,16 +25,17 @@ class Network(NamedTuple):
             keys it makes a population.
         apply: ``(params, batch)`` to ``Output``.
         individual_logits: ``(params, batch)`` to ``[B, K, H]``: log-odds of the group made of each member alone.
-        encode_periods: ``(params, sequences [S, L])`` to ``Pooled`` of ``[S, D]`` and ``[S, L]``.
-        encode_windows: ``(params, periods [S, D], windows [M, W])`` to ``Pooled`` of ``[M, D']`` and ``[M, W]``.
+        encode_periods: ``(params, sequences [S, L], where=[S, L])`` to ``Pooled`` of ``[S, D]`` and ``[S, L]``.
+        encode_windows: ``(params, periods [S, D], windows [M, W], where=[M, W])`` to ``Pooled`` of ``[M, D']`` and
+            ``[M, W]``.
         score: ``(params, windows [B, K, D'], categories [B, K, F], account [B, N], where=[B, K])`` to ``Scored``.
     """
 
     init: Callable[..., Params]
     apply: Callable[[Params, Batch], Output]
     individual_logits: Callable[[Params, Batch], Float[Array, "B K H"]]
-    encode_periods: Callable[[Params, Integer[Array, "S L"]], Pooled]
-    encode_windows: Callable[[Params, Float[Array, "S D"], Int[Array, "M W"]], Pooled]
+    encode_periods: Callable[..., Pooled]
+    encode_windows: Callable[..., Pooled]
     score: Callable[..., Scored]
 
 
@@ -77,11 +78,13 @@ def network(config: ModelConfig, sizes: Sizes) -> Network:
     def individual_logits(params: Params, batch: Batch) -> Float[Array, "B K H"]:
         return merge(params).individual_logits(batch)
 
-    def encode_periods(params: Params, sequences: Integer[Array, "S L"]) -> Pooled:
-        return merge(params).encode_periods(sequences)
+    def encode_periods(params: Params, sequences: Integer[Array, "S L"], *, where: Bool[Array, "S L"]) -> Pooled:
+        return merge(params).encode_periods(sequences, where=where)
 
-    def encode_windows(params: Params, periods: Float[Array, "S D"], windows: Int[Array, "M W"]) -> Pooled:
-        return merge(params).encode_windows(periods, windows)
+    def encode_windows(
+        params: Params, periods: Float[Array, "S D"], windows: Int[Array, "M W"], *, where: Bool[Array, "M W"]
+    ) -> Pooled:
+        return merge(params).encode_windows(periods, windows, where=where)
 
     def score(
         params: Params,

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, Integer
 
 from hanjax.config import ModelConfig
 from hanjax.errors import ConfigError
-from hanjax.nn.aggregators import AGGREGATORS, Aggregated, Logit
+from hanjax.nn.aggregators import AGGREGATORS, Logit
 from hanjax.nn.encoders import ActivityEncoder, IndividualLayer, WindowEncoder
 from hanjax.nn.pooling import Pooled
 from hanjax.types import Batch, Output
@@ -99,10 +99,10 @@ class HAN(nnx.Module):
 
     def __call__(self, batch: Batch) -> Output:
         """Says of each sample how likely it converts, and what counted at each level."""
-        periods = self.encode_periods(batch.sequences)
-        windows = self.encode_windows(periods.value, batch.windows)
-        people = self._people(*self._members(windows.value, batch))
-        group = self._aggregate(people, where=batch.member_mask, account=account_numbers(batch))
+        periods = self.encode_periods(batch.sequences, where=batch.activity_mask)
+        windows = self.encode_windows(periods.value, batch.windows, where=batch.period_mask)
+        people = self.encode_people(windows.value[batch.member_windows], batch.individuals[batch.members])
+        group = jax.vmap(self.aggregate)(people, where=batch.member_mask, account=account_numbers(batch))
         return Output(group.logit, group.share, windows.weights, periods.weights)
 
     def individual_logits(self, batch: Batch) -> Float[Array, "B K H"]:
@@ -110,18 +110,35 @@ class HAN(nnx.Module):
 
         The individual stands in the first place, and the account's own numbers are unchanged.
         """
-        periods = self.encode_periods(batch.sequences)
-        windows = self.encode_windows(periods.value, batch.windows)
-        people = self._people(*self._members(windows.value, batch))
-        return self._alone(people, where=batch.member_mask, account=account_numbers(batch))
+        periods = self.encode_periods(batch.sequences, where=batch.activity_mask)
+        windows = self.encode_windows(periods.value, batch.windows, where=batch.period_mask)
+        people = self.encode_people(windows.value[batch.member_windows], batch.individuals[batch.members])
+        return self.score_alone(people, where=batch.member_mask, account=account_numbers(batch))
 
-    def encode_periods(self, sequences: Integer[Array, "S L"]) -> Pooled:
+    def encode_periods(self, sequences: Integer[Array, "S L"], *, where: Bool[Array, "S L"]) -> Pooled:
         """Encodes sequences ``[S, L]`` of activities as values ``[S, D]``, with shares ``[S, L]``."""
-        return jax.vmap(lambda ids: self.activity(ids, where=ids > 0))(sequences)
+        return jax.vmap(self.activity)(sequences, where=where)
 
-    def encode_windows(self, periods: Float[Array, "S D"], windows: Int[Array, "M W"]) -> Pooled:
+    def encode_windows(
+        self, periods: Float[Array, "S D"], windows: Int[Array, "M W"], *, where: Bool[Array, "M W"]
+    ) -> Pooled:
         """Encodes windows ``[M, W]``, as rows of ``periods [S, D]``, as values ``[M, D']``, with shares ``[M, W]``."""
-        return jax.vmap(lambda rows: self.window(periods[rows], where=rows > 0))(windows)
+        return jax.vmap(self.window)(periods[windows], where=where)
+
+    def encode_people(self, windows: Float[Array, "B K D"], categories: Int[Array, "B K F"]) -> Float[Array, "B K E"]:
+        """Joins what each member did, ``[B, K, D']``, with their static categories ``[B, K, F]``."""
+        return jax.vmap(jax.vmap(self.individual))(windows, categories)
+
+    def score_alone(
+        self, people: Float[Array, "B K E"], *, where: Bool[Array, "B K"], account: Float[Array, "B N"]
+    ) -> Float[Array, "B K H"]:
+        """Aggregates the group made of each of ``people [B, K, E]`` alone; 0 where no member is."""
+
+        def alone(person: Array, account: Array) -> Array:
+            return self.aggregate(person[None], where=jnp.ones(1, bool), account=account).logit
+
+        logit = jax.vmap(jax.vmap(alone, in_axes=(0, None)))(people, account)
+        return jnp.where(where[..., None], logit, 0.0)
 
     def score(
         self,
@@ -139,25 +156,9 @@ class HAN(nnx.Module):
             account: ``[B, N]`` the account's numbers.
             where: ``[B, K]`` True where a member is.
         """
-        people = self._people(windows, categories)
-        logit, share = self._aggregate(people, where=where, account=account)
-        return Scored(logit, share, self._alone(people, where=where, account=account))
-
-    def _members(self, windows: Array, batch: Batch) -> tuple[Array, Array]:
-        return windows[batch.member_windows], batch.individuals[batch.members]
-
-    def _people(self, windows: Array, categories: Array) -> Float[Array, "B K E"]:
-        return jax.vmap(jax.vmap(self.individual))(windows, categories)
-
-    def _aggregate(self, people: Array, *, where: Array, account: Array) -> Aggregated:
-        return jax.vmap(lambda p, w, a: self.aggregate(p, where=w, account=a))(people, where, account)
-
-    def _alone(self, people: Array, *, where: Array, account: Array) -> Float[Array, "B K H"]:
-        def alone(person: Array, account: Array) -> Array:
-            return self.aggregate(person[None], where=jnp.ones(1, bool), account=account).logit
-
-        logit = jax.vmap(jax.vmap(alone, in_axes=(0, None)))(people, account)
-        return jnp.where(where[..., None], logit, 0.0)
+        people = self.encode_people(windows, categories)
+        group = jax.vmap(self.aggregate)(people, where=where, account=account)
+        return Scored(group.logit, group.share, self.score_alone(people, where=where, account=account))
 
 
 def account_numbers(batch: Batch) -> Float[Array, "B N"]:

@@ -9,11 +9,11 @@ from jaxtyping import Array, Bool, Float, Int, Shaped
 
 
 def gru_step(
-    projected: Float[Array, " 3*d"],
+    projected: Float[Array, " gates"],
     hidden: Float[Array, " d"],
     *,
-    kernel: Float[Array, "d 3*d"],
-    bias: Float[Array, " 3*d"],
+    kernel: Float[Array, "d gates"],
+    bias: Float[Array, " gates"],
 ) -> Float[Array, " d"]:
     """One step of a gated recurrent unit, with PyTorch's equations.
 
@@ -47,9 +47,9 @@ def gru_states(
     items: Shaped[Array, "n ..."],
     *,
     where: Bool[Array, " n"],
-    project: Callable[[Array], Float[Array, " 3*d"]],
-    kernel: Float[Array, "d 3*d"],
-    bias: Float[Array, " 3*d"],
+    project: Callable[[Array], Float[Array, " gates"]],
+    kernel: Float[Array, "d gates"],
+    bias: Float[Array, " gates"],
 ) -> Float[Array, "n d"]:
     """The states of a gated recurrent unit after each item, starting from zeros.
 
