@@ -1,0 +1,42 @@
+"""Rows that fit nowhere: an error, or left out and counted."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from hanjax.errors import DataError
+from hanjax.types import LeftOut
+
+_DROP = 'set strays="drop" to leave such rows out and count them.'
+
+
+class Strays:
+    """Collects what is left out, or raises at the first of it.
+
+    Args:
+        mode: the setting ``strays`` of ``PanelConfig``.
+    """
+
+    def __init__(self, mode: Literal["error", "drop"]):
+        """Starts with nothing left out."""
+        self.drop = mode == "drop"
+        self.left_out: list[LeftOut] = []
+
+    def add(self, table: str, column: str, problem: str, *, count: int, first: Sequence[object], remedy: str) -> None:
+        """Leaves rows out, or raises.
+
+        Args:
+            table: the table that they belong to.
+            column: the column that shows it.
+            problem: what is wrong with them, as a clause.
+            count: how many.
+            first: the first of them; five are kept.
+            remedy: what the user can do beside leaving them out.
+
+        Raises:
+            DataError: if strays are errors.
+        """
+        if not count:
+            return
+        if not self.drop:
+            raise DataError.rows(table, column, problem, count=count, first=first, remedy=f"{remedy} Or {_DROP}")
+        self.left_out.append(LeftOut(table, f"{column}: {problem}", count, tuple(first[:5])))

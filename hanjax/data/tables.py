@@ -1,0 +1,183 @@
+"""From a user's tables to the checked log."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from hanjax.config import PanelConfig
+from hanjax.data.events import Events, check_events
+from hanjax.data.frames import COLUMNS, Frames, frames
+from hanjax.data.ids import as_index, check_ids
+from hanjax.data.log import NEVER, Log
+from hanjax.data.rosters import Accounts, Individuals, check_accounts, check_individuals
+from hanjax.data.statics import read_categories, read_features, read_folds, read_numbers
+from hanjax.data.strays import Strays
+from hanjax.data.times import MISSING, check_timezone
+from hanjax.types import Tables
+
+
+def check(tables: Tables, config: PanelConfig | None = None) -> Log:
+    """Checks a user's tables, and turns them into plain arrays.
+
+    Everything that a table can have wrong is found here, before anything is encoded; messages count rows from 0.
+
+    Args:
+        tables: events, individuals, accounts, and what else there is.
+        config: the settings ``timezone``, ``columns``, ``exclude`` and ``strays``; None for the defaults.
+
+    Returns:
+        The log. Rows of the tables may stand in any order: it differs in the order of events only.
+
+    Raises:
+        DataError: if something does not fit; the message names table, column, number of rows, the first of them and
+            what to do.
+
+    Example:
+        >>> import pandas as pd
+        >>> from hanjax.types import Tables
+        >>> events = pd.DataFrame({"account_id": [1], "individual_id": [7], "timestamp": ["2024-01-31T09:30:00Z"],
+        ...                        "activity": ["visit"]})
+        >>> individuals = pd.DataFrame({"individual_id": [7], "account_id": [1], "role": ["engineer"]})
+        >>> log = check(Tables(events, individuals, pd.DataFrame({"account_id": [1]})))
+        >>> log.activities, log.arrived_at.view("M8[us]").tolist()
+        (('visit',), [datetime.datetime(2024, 1, 31, 9, 30)])
+    """
+    config = PanelConfig() if config is None else config
+    check_timezone(config.timezone)
+    given = check_ids(frames(tables, config))
+    strays = Strays(config.strays)
+    accounts = check_accounts(given.accounts, config.timezone)
+    people = check_individuals(given.individuals, accounts, strays, config.timezone)
+    events = check_events(given.events, accounts, people, strays, config.timezone)
+    arrived_at, first_event = _arrivals(people, events)
+    codes = _codes(accounts, people, arrived_at, strays)
+
+    member, order = codes.individual >= 0, codes.order
+    account_code = codes.account[people.account[order]]
+    categories, category_names = read_categories(people, codes.individual, config.exclude)
+    numbers, segments = read_numbers(given.accounts, accounts, codes.account, config.exclude)
+    observed_from, observed_to, converted_at = _observation(accounts, people, events, arrived_at, first_event, member)
+    kept = codes.account >= 0
+    return Log(
+        account_ids=as_index(accounts.ids.filter(kept), "account_id"),
+        individual_ids=as_index(people.ids.take(order), "individual_id"),
+        individual_account=account_code,
+        arrived_at=arrived_at[order],
+        observed_from=observed_from[kept],
+        observed_to=observed_to[kept],
+        converted_at=converted_at[kept],
+        activities=events.activities,
+        event_individual=_renumbered(events.individual, codes.individual),
+        event_time=events.time,
+        event_activity=events.activity,
+        event_count=events.count,
+        event_known=events.known,
+        event_order=events.order,
+        categories=categories,
+        numbers=numbers,
+        segments=segments,
+        features=read_features(given.account_features, accounts, codes.account, strays, config.timezone),
+        fold=read_folds(given.folds, accounts, codes.account),
+        left_out=tuple(strays.left_out),
+        notes=(*accounts.notes, *people.notes, *events.notes, *_notes(given, category_names, list(numbers)[2:])),
+    )
+
+
+class _Codes(NamedTuple):
+    """Final codes of provisional ones, -1 where left out; ``order`` holds the kept individuals in final order."""
+
+    account: Int[np.ndarray, " a"]
+    individual: Int[np.ndarray, " n"]
+    order: Int[np.ndarray, " m"]
+
+
+def _arrivals(people: Individuals, events: Events) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """When each individual arrived and first acted; ``NEVER`` where neither is known.
+
+    The first event is looked for only where it is needed: where no arrival is given.
+    """
+    missing = people.arrived_at == MISSING
+    first = np.full(len(missing), NEVER)
+    if not missing.any():
+        return people.arrived_at, first
+    np.minimum.at(first, events.individual, events.time)
+    seen = first
+    if events.known is not None:
+        seen = np.full(len(missing), NEVER)
+        np.minimum.at(seen, events.individual, np.maximum(events.time, events.known))
+    return np.where(missing, seen, people.arrived_at), first
+
+
+def _codes(accounts: Accounts, people: Individuals, arrived_at: Int[np.ndarray, " n"], strays: Strays) -> _Codes:
+    """Numbers whoever is kept; individuals that never arrive, and accounts without any, are strays."""
+    absent = np.flatnonzero(arrived_at == NEVER)
+    strays.add(
+        "individuals",
+        "individual_id",
+        "has neither an event nor arrived_at",
+        count=len(absent),
+        first=sorted(people.ids.take(absent).to_pylist())[:5],
+        remedy="Give arrived_at.",
+    )
+    present = arrived_at != NEVER
+    inhabited = np.zeros(len(accounts.ids), bool)
+    inhabited[people.account[present]] = True
+    deserted = np.flatnonzero(~inhabited)
+    strays.add(
+        "accounts",
+        "account_id",
+        "has no individual",
+        count=len(deserted),
+        first=accounts.ids.take(deserted).to_pylist(),
+        remedy="Add its individuals.",
+    )
+    account = np.where(inhabited, np.cumsum(inhabited) - 1, -1).astype(np.int32)
+    # Stable: provisional codes stand in order of id within an account where arrivals are equal ... but only among
+    # those with given arrivals, so ids are ranked once more.
+    rank = np.asarray(as_index(people.ids, "").argsort().argsort())
+    order = np.lexsort((rank, arrived_at, people.account))
+    order = order[present[order]]
+    individual = np.full(len(present), -1, np.int32)
+    individual[order] = np.arange(len(order), dtype=np.int32)
+    return _Codes(account, individual, order)
+
+
+def _renumbered(codes: Int[np.ndarray, " e"], final: Int[np.ndarray, " n"]) -> Int[np.ndarray, " e"]:
+    """Final codes of events' individuals."""
+    if (final == np.arange(len(final))).all():
+        return codes
+    return final.take(codes, out=codes, mode="clip")
+
+
+def _observation(
+    accounts: Accounts,
+    people: Individuals,
+    events: Events,
+    arrived_at: Int[np.ndarray, " n"],
+    first_event: Int[np.ndarray, " n"],
+    member: Bool[np.ndarray, " n"],
+) -> tuple[Int[np.ndarray, " a"], Int[np.ndarray, " a"], Int[np.ndarray, " a"]]:
+    """Each account's observed_from, observed_to and converted_at, with the defaults filled in."""
+    begin = np.full(len(accounts.ids), NEVER)
+    np.minimum.at(begin, people.account, np.minimum(arrived_at, first_event))
+    end = max(int(events.time.max()), int(arrived_at[member].max()))
+    missing = MISSING
+    converted_at = np.where(accounts.converted_at == missing, NEVER, accounts.converted_at)
+    observed_from = np.where(accounts.observed_from == missing, begin, accounts.observed_from)
+    observed_to = np.where(
+        accounts.observed_to == missing, np.maximum(end, accounts.converted_at), accounts.observed_to
+    )
+    return observed_from, observed_to, converted_at
+
+
+def _notes(given: Frames, categories: list[str], numbers: list[str]) -> list[str]:
+    """Which columns were taken as constant, and which were not used."""
+    notes = []
+    for table, columns in (("individuals", categories), ("accounts", numbers)):
+        if columns and "known_at" not in getattr(given, table).column_names:
+            notes.append(f"{table}: taken as constant, since there is no column known_at: {', '.join(columns)}.")
+    unused = [name for name in given.events.column_names if name not in COLUMNS["events"]]
+    if unused:
+        notes.append(f"events: not used: {', '.join(unused)}.")
+    return notes
