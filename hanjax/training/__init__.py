@@ -1,0 +1,1 @@
+"""Losses, the compiled epoch, the training loop and its checkpoints."""

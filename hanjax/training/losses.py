@@ -1,0 +1,89 @@
+"""The weighted cross-entropy of the paper, from log-odds, and what the weight does to log-odds."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+
+def cross_entropy_loss(
+    logit: Float[Array, "*shape"],
+    label: Float[Array, "*shape"],
+    *,
+    positive_weight: float = 1.0,
+    where: Bool[Array, "*shape"],
+) -> Float[Array, ""]:
+    """The mean cross-entropy over the outcomes that are known, in which a conversion weighs more.
+
+    L = -w y log P - (1 - y) log(1 - P),  P = 1 / (1 + exp(-logit))      (paper, section 5.2.1)
+
+    It is computed from log-odds, so it and its gradient are finite for every finite logit. Where ``where`` is False,
+    neither the label nor the logit reaches the value or the gradient, even if it is NaN.
+
+    Args:
+        logit: any shape; log-odds of conversion.
+        label: the same shape; 1 converted, 0 not.
+        positive_weight: w, the weight of a conversion.
+        where: the same shape; which outcomes count.
+
+    Returns:
+        The sum over the outcomes that count, divided by their number; 0 if there are none.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from hanjax.training.losses import cross_entropy_loss
+        >>> label = jnp.array([1.0, 0.0, jnp.nan])
+        >>> loss = cross_entropy_loss(jnp.zeros(3), label, positive_weight=3.0, where=label == label)
+        >>> round(float(loss), 4)  # (3 + 1) / 2 * log 2
+        1.3863
+    """
+    logit, label = jnp.where(where, logit, 0), jnp.where(where, label, 0)  # before the logarithms, for the gradient
+    loss = -positive_weight * label * jax.nn.log_sigmoid(logit) - (1 - label) * jax.nn.log_sigmoid(-logit)
+    return jnp.sum(loss, where=where) / jnp.maximum(where.sum(), 1)
+
+
+def base_rate_logit(label: Float[np.ndarray, "n H"], *, positive_weight: float = 1.0) -> Float[np.ndarray, " H"]:
+    """The log-odds of a constant model that minimizes the weighted loss: where training should start.
+
+    log(w n1 / n0), with n1 conversions and n0 known outcomes without one, over all samples of a horizon. A model that
+    starts at log-odds of 0 instead may see an infinite loss when it combines many members in probability space, and
+    spends its first steps finding the base rate. A count of zero is taken as a half, so that the result is finite.
+
+    Args:
+        label: ``[n, H]`` 1 converted, 0 not, NaN unknown.
+        positive_weight: w, the weight of a conversion.
+
+    Returns:
+        ``[H]`` log-odds.
+
+    Example:
+        >>> import numpy as np
+        >>> from hanjax.training.losses import base_rate_logit
+        >>> base_rate_logit(np.array([[1.0], [0.0], [0.0], [np.nan]]), positive_weight=2.0).tolist()
+        [0.0]
+    """
+    converted = np.maximum(np.sum(label == 1, axis=0), 0.5)
+    not_converted = np.maximum(np.sum(label == 0, axis=0), 0.5)
+    return np.log(positive_weight * converted / not_converted).astype(np.float32)
+
+
+def unweight(logit: Float[Array, "*shape"], *, positive_weight: float) -> Float[Array, "*shape"]:
+    """Takes the class weight out of log-odds, so that they are those of conversion.
+
+    A model trained with weight w estimates q = w p / (w p + 1 - p), hence p = q / (q + w (1 - q)); in log-odds this is
+    a subtraction of log w.
+
+    Args:
+        logit: any shape; log-odds of a model trained with the weight.
+        positive_weight: w, the weight of a conversion in training.
+
+    Returns:
+        The same shape; log-odds of p.
+
+    Example:
+        >>> from hanjax.training.losses import unweight
+        >>> import numpy as np
+        >>> float(unweight(np.log(500.0), positive_weight=500.0))
+        0.0
+    """
+    return logit - np.log(positive_weight)

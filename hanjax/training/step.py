@@ -1,0 +1,135 @@
+"""One epoch, and one prediction, each as a single compiled loop over the steps of a plan."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import optax
+from jaxtyping import Array, Float, Int, PyTree
+
+from hanjax.config import TrainConfig
+from hanjax.data.batches import Plan, gather
+from hanjax.training.losses import cross_entropy_loss
+from hanjax.types import Batch, Output
+
+
+class Network(Protocol):
+    """What training asks of a model: two pure functions."""
+
+    def init(self, key: Array, initial_logit: Any, /) -> PyTree:
+        """Makes parameters with which the model's log-odds are near ``initial_logit`` (``[H]``)."""
+        ...
+
+    def apply(self, params: PyTree, batch: Batch, /) -> Output:
+        """Scores a batch."""
+        ...
+
+
+class TrainState(NamedTuple):
+    """What a step of training changes.
+
+    Args:
+        params: the model's parameters.
+        opt_state: the optimizer's moments.
+    """
+
+    params: PyTree
+    opt_state: PyTree
+
+
+class Measurements(NamedTuple):
+    """What an epoch of T steps tells about itself.
+
+    Args:
+        loss: ``[T]`` each step's loss, before its update.
+        outcomes: ``[T]`` known outcomes in each step.
+        gradient_norm: ``[T]`` norm of each step's gradient, before any clipping.
+    """
+
+    loss: Float[Array, " T"]
+    outcomes: Int[Array, " T"]
+    gradient_norm: Float[Array, " T"]
+
+
+class Compiled:
+    """A function compiled by JAX that counts its compilations: one for each new set of shapes.
+
+    Args:
+        function: a pure function.
+        options: options of ``jax.jit``.
+    """
+
+    def __init__(self, function: Callable[..., Any], **options: Any):
+        """Compiles nothing yet: that happens at the first call."""
+        self.compilations = 0
+
+        def traced(*args: Any) -> Any:
+            self.compilations += 1  # runs only while JAX traces
+            return function(*args)
+
+        self._jitted = jax.jit(traced, **options)
+
+    def __call__(self, *args: Any) -> Any:
+        """Calls the function."""
+        return self._jitted(*args)
+
+
+class Programs(NamedTuple):
+    """The compiled programs of training one network with one set of settings.
+
+    Args:
+        start: ``start(params) -> TrainState``.
+        run_epoch: ``run_epoch(state, panel, plan) -> (state, measurements)``; the state given is used up.
+        predict: ``predict(params, panel, plan) -> logit [T, B, H]``.
+    """
+
+    start: Callable[[PyTree], TrainState]
+    run_epoch: Compiled
+    predict: Compiled
+
+    @property
+    def compilations(self) -> int:
+        """How often any of them was compiled."""
+        return self.run_epoch.compilations + self.predict.compilations
+
+
+def programs(network: Network, config: TrainConfig) -> Programs:
+    """Makes the programs that train a network; asking again with the same settings gives the ones already compiled.
+
+    Args:
+        network: the model, as pure functions.
+        config: the learning rate, the gradient clipping and the positive weight are used.
+    """
+    return _programs(network, config.learning_rate, config.gradient_clip, config.positive_weight)
+
+
+@functools.lru_cache(maxsize=8)
+def _programs(network: Network, rate: float, clip: float | None, positive_weight: float) -> Programs:
+    adam = optax.adam(rate)
+    optimizer = adam if clip is None else optax.chain(optax.clip_by_global_norm(clip), adam)
+
+    def run_epoch(state: TrainState, panel: Batch, plan: Plan) -> tuple[TrainState, Measurements]:
+        def one_step(state: TrainState, step: Plan) -> tuple[TrainState, Measurements]:
+            batch = gather(panel, step)
+            where = batch.label_mask
+
+            def loss_of(params: PyTree) -> Float[Array, ""]:
+                logit = network.apply(params, batch).logit
+                return cross_entropy_loss(logit, batch.label, positive_weight=positive_weight, where=where)
+
+            loss, gradient = jax.value_and_grad(loss_of)(state.params)
+            updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+            measured = Measurements(loss, where.sum(), optax.global_norm(gradient))
+            return TrainState(optax.apply_updates(state.params, updates), opt_state), measured
+
+        return jax.lax.scan(one_step, state, plan)
+
+    def predict(params: PyTree, panel: Batch, plan: Plan) -> Float[Array, "T B H"]:
+        return jax.lax.map(lambda step: network.apply(params, gather(panel, step)).logit, plan)
+
+    return Programs(
+        start=lambda params: TrainState(params, optimizer.init(params)),
+        run_epoch=Compiled(run_epoch, donate_argnums=0),
+        predict=Compiled(predict),
+    )
