@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Int, UInt
 
-from hanjax.data.ids import is_text, no_nulls
+from hanjax.data.activities import read_activities
+from hanjax.data.ids import no_nulls
 from hanjax.data.log import ALWAYS, NEVER
 from hanjax.data.rosters import Accounts, Individuals, show
 from hanjax.data.strays import Strays
@@ -30,7 +31,7 @@ class Events(NamedTuple):
     known: Int[np.ndarray, " e"] | None
     order: Int[np.ndarray, " e"] | None
     activities: tuple[str, ...]
-    notes: tuple[str, ...]
+    naive: tuple[str, ...]
 
 
 def check_events(
@@ -41,35 +42,51 @@ def check_events(
     Raises:
         DataError: if a value is missing or impossible, or an individual acts in an account that is not its own.
     """
-    for column in table.column_names:
-        if column in ("timestamp", "activity", "count", "known_at", "order"):
+    for column in ("timestamp", "activity", "count", "known_at", "order"):
+        if column in table.column_names:
             no_nulls("events", column, table[column])
-    individual = individuals.lookup(table["individual_id"])
-    lost = _unknown_or_elsewhere(table, individual, accounts, individuals, strays)
-    times = read_times("events", "timestamp", table["timestamp"], timezone)
-    outside = _outside(table, individual, times.values, accounts, individuals, strays)
-    activity, activities = _activities(table["activity"])
-    notes = [f"events.timestamp: has no time zone, and was read in {timezone}."] if times.naive else []
+    times = {
+        column: read_times("events", column, table[column], timezone)
+        for column in ("timestamp", "known_at")
+        if column in table.column_names
+    }
+    time, known = times["timestamp"].values, times["known_at"].values if "known_at" in times else None
     count = _counts(table["count"]) if "count" in table.column_names else None
     order = _whole("order", table["order"]) if "order" in table.column_names else None
-    known = None
-    if "known_at" in table.column_names:
-        known = read_times("events", "known_at", table["known_at"], timezone).values
-        known = None if bool((known <= times.values).all()) else known
-    events = Events(individual, times.values, activity, count, known, order, activities, tuple(notes))
-    return _without(events, np.union1d(lost, outside))
+    activity, activities = read_activities(table["activity"])
+
+    individual = individuals.lookup(table["individual_id"])
+    lost = _unknown_or_elsewhere(table, individual, accounts, individuals, strays)
+    individual[lost] = -1
+    outside = _outside(table, individual, time, accounts, individuals, strays)
+    individual[outside] = -1
+    events = Events(
+        individual=individual,
+        time=time,
+        activity=activity,
+        count=count,
+        known=None if known is None or bool((known <= time).all()) else known,
+        order=order,
+        activities=activities,
+        naive=tuple(f"events.{column}" for column, read in times.items() if read.naive),
+    )
+    return _without_strays(events) if len(lost) + len(outside) else events
 
 
-def _without(events: Events, rows: Int[np.ndarray, " r"]) -> Events:
-    """The events without some rows."""
-    if not len(rows):
-        return events
-    keep = np.ones(len(events.time), bool)
-    keep[rows] = False
+def _without_strays(events: Events) -> Events:
+    """The events that have an individual, and the activities that are left."""
+    keep = events.individual >= 0
     if not keep.any():
         raise DataError("events: no row is left, since all of them are strays. Check the ids and dates of the tables.")
-    arrays = {name: value[keep] for name, value in events._asdict().items() if isinstance(value, np.ndarray)}
-    return events._replace(**arrays)
+    events = events._replace(
+        **{name: value[keep] for name, value in events._asdict().items() if isinstance(value, np.ndarray)}
+    )
+    used = np.bincount(events.activity, minlength=len(events.activities)) > 0
+    code = np.cumsum(used) - 1
+    return events._replace(
+        activity=code.astype(events.activity.dtype)[events.activity],
+        activities=tuple(name for name, flag in zip(events.activities, used.tolist(), strict=True) if flag),
+    )
 
 
 def _unknown_or_elsewhere(
@@ -81,18 +98,8 @@ def _unknown_or_elsewhere(
     rows = _where(lambda part: own[individual[part]] != account[part], len(individual))
     stranger, unknown = individual[rows] < 0, account[rows] < 0
     _elsewhere(table, rows[~stranger & ~unknown], individual, individuals, accounts)
-    for column, at, what in (
-        ("individual_id", rows[stranger], "individuals"),
-        ("account_id", rows[unknown & ~stranger], "accounts"),
-    ):
-        strays.add(
-            "events",
-            column,
-            f"is not in the table {what}",
-            count=len(at),
-            first=[table[column][row].as_py() for row in at[:5].tolist()],
-            remedy=f"Add these {what}.",
-        )
+    strays.unknown("events", "individual_id", table["individual_id"], rows[stranger], "individuals")
+    strays.unknown("events", "account_id", table["account_id"], rows[unknown & ~stranger], "accounts")
     return rows
 
 
@@ -167,45 +174,6 @@ def _where(test, n: int) -> Int[np.ndarray, " r"]:
     """The rows for which a test of slices holds."""
     found = [np.flatnonzero(test(slice(start, min(start + _PIECE, n)))) + start for start in range(0, n, _PIECE)]
     return np.concatenate(found) if found else np.zeros(0, np.int64)
-
-
-def _activities(data: pa.ChunkedArray) -> tuple[UInt[np.ndarray, " e"], tuple[str, ...]]:
-    """Codes of activities, and their names, sorted."""
-    if not pa.types.is_dictionary(data.type):
-        data = data.dictionary_encode()
-    data = data.unify_dictionaries()
-    kind = data.type.value_type
-    if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind)):
-        raise DataError.rows(
-            "events",
-            "activity",
-            f"is {kind}, but activities are names",
-            count=len(data),
-            first=data.slice(0, 5).to_pylist(),
-            remedy="Convert it to strings.",
-        )
-    names = [str(name) for name in data.chunk(0).dictionary.to_pylist()]
-    used = np.zeros(len(names), bool)
-    for chunk in data.chunks:
-        used[chunk.indices.to_numpy(zero_copy_only=False)] = True
-    activities = tuple(sorted(name for name, flag in zip(names, used.tolist(), strict=True) if flag))
-    if len(activities) > 60_000:
-        raise DataError.rows(
-            "events",
-            "activity",
-            f"has {len(activities):,} different values, but at most 60,000 can be told apart",
-            count=len(data),
-            first=activities[:5],
-            remedy="Name kinds of activities, not single ones.",
-        )
-    place = {name: code for code, name in enumerate(activities)}
-    kind = np.uint8 if len(activities) <= 256 else np.uint16
-    code_of = np.array([place.get(name, 0) for name in names], kind)
-    codes, start = np.empty(len(data), kind), 0
-    for chunk in data.chunks:
-        codes[start : start + len(chunk)] = code_of[chunk.indices.to_numpy(zero_copy_only=False)]
-        start += len(chunk)
-    return codes, activities
 
 
 def _counts(data: pa.ChunkedArray) -> Int[np.ndarray, " e"] | None:

@@ -95,19 +95,23 @@ def _pandas_column(table: str, column: str, series: pd.Series) -> pa.ChunkedArra
         if series.dtype == object and pd.api.types.infer_dtype(series, skipna=True) in ("datetime", "date"):
             series = _timestamps(table, column, series)
         array = pa.Array.from_pandas(series)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as mixed:
-        kinds = series.map(lambda value: type(value).__name__)
-        counts = kinds[series.notna()].value_counts()
-        rare = counts.index[-1]
-        raise DataError.rows(
-            table,
-            column,
-            f"mixes {' and '.join(sorted(counts.index))}",
-            count=int(counts.iloc[-1]),
-            first=[f"{value!r} (row {row})" for row, value in enumerate(series) if type(value).__name__ == rare][:5],
-            remedy="Make all of its values of one kind, for instance with .astype(str).",
-        ) from mixed
+    except (pa.ArrowException, OverflowError) as unfit:
+        raise _mixed(table, column, series) from unfit
     return array if isinstance(array, pa.ChunkedArray) else pa.chunked_array([array])
+
+
+def _mixed(table: str, column: str, series: pd.Series) -> DataError:
+    """The error of a column whose values Arrow cannot hold together."""
+    kinds = series[series.notna()].map(lambda value: type(value).__name__).value_counts()
+    rare = [f"{value!r} (row {row})" for row, value in enumerate(series) if type(value).__name__ == kinds.index[-1]]
+    return DataError.rows(
+        table,
+        column,
+        f"mixes {' and '.join(sorted(kinds.index))}" if len(kinds) > 1 else f"holds values of type {kinds.index[0]}",
+        count=len(rare),
+        first=rare,
+        remedy="Make all of its values integers, or all of them strings, for instance with .astype(str).",
+    )
 
 
 def _timestamps(table: str, column: str, series: pd.Series) -> pd.Series:

@@ -12,6 +12,7 @@ from hanjax.data.frames import Frames
 from hanjax.errors import DataError
 
 _PIECE = 1 << 22
+_LARGEST = np.iinfo(np.int64).max
 
 
 def check_ids(frames: Frames) -> Frames:
@@ -53,14 +54,14 @@ def no_nulls(table: str, column: str, data: pa.ChunkedArray) -> None:
 def _kind(table: str, column: str, data: pa.ChunkedArray) -> str:
     """Whether ids are integers or strings."""
     kind = data.type.value_type if pa.types.is_dictionary(data.type) else data.type
-    if pa.types.is_integer(kind) and kind != pa.uint64():
+    if pa.types.is_integer(kind) and not (kind == pa.uint64() and pc.max(data).as_py() > _LARGEST):
         return "integers"
     if is_text(kind):
         return "strings"
     raise DataError.rows(
         table,
         column,
-        f"is {kind}, but ids are integers or strings",
+        f"is {kind}, but ids are integers (of at most 64 bits, signed) or strings",
         count=len(data),
         first=data.slice(0, 5).to_pylist(),
         remedy="Convert it in every table alike, for instance with .astype('int64') or .astype(str).",

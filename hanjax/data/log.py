@@ -19,7 +19,8 @@ class Log(NamedTuple):
     """What ``check`` makes of a user's tables; every time is int64 microseconds since 1970, UTC.
 
     Accounts are sorted by id. Individuals are sorted by (account, arrival, id), so that an account's members are
-    neighbors and stand in order of arrival; "code" means the position in that order.
+    neighbors and stand in order of arrival; "code" means the position in that order. Events are unsorted: they stand in
+    the order of the rows that they came from.
 
     Args:
         account_ids: ids of the accounts.

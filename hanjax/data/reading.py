@@ -1,5 +1,6 @@
 """From a folder of files to tables."""
 
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from hanjax.types import Tables
 _ENDINGS = (".parquet", ".csv", ".csv.gz")
 _IDS = ("account_id", "individual_id")
 _REPEATED = (*_IDS, "activity")
+_BLOCK = 1 << 24
 
 
 def read(folder: str | Path) -> Tables:
@@ -91,16 +93,47 @@ def _parquet(path: Path) -> pa.Table:
 
 def _csv(path: Path) -> pa.Table:
     """A CSV file; an empty field is null, also among strings, but words such as NA are null among numbers only."""
-    text = pa.dictionary(pa.int32(), pa.string())
-    table = pyarrow.csv.read_csv(
-        path,
-        read_options=pyarrow.csv.ReadOptions(block_size=1 << 24),
-        convert_options=pyarrow.csv.ConvertOptions(column_types={name: text for name in _REPEATED}),
-    )
+    kinds = dict.fromkeys(_REPEATED, pa.dictionary(pa.int32(), pa.string()))
+    late: list[str] = []
+    while True:
+        try:
+            table = pyarrow.csv.read_csv(
+                path,
+                read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK),
+                parse_options=pyarrow.csv.ParseOptions(newlines_in_values=not path.name.startswith("events")),
+                convert_options=pyarrow.csv.ConvertOptions(column_types=kinds),
+            )
+            break
+        except pa.ArrowInvalid as error:
+            column = _misjudged(path, error)
+            if column is None or column in kinds:
+                raise
+            kinds[column] = pa.string()
+            late.append(column)
     for place, field in enumerate(table.schema):
         if is_text(field.type) or pa.types.is_dictionary(field.type):
-            table = table.set_column(place, field.name, _without_empty(table.column(place)))
+            column = _without_empty(table.column(place))
+            table = table.set_column(place, field.name, _numbers(column) if field.name in late else column)
     return table
+
+
+def _misjudged(path: Path, error: pa.ArrowInvalid) -> str | None:
+    """The column whose later values do not fit the type of its first ones, if that is the error."""
+    found = re.search(r"In CSV column #(\d+): CSV conversion error", str(error))
+    if not found:
+        return None
+    with pyarrow.csv.open_csv(path, read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK)) as reader:
+        return reader.schema.names[int(found[1])]
+
+
+def _numbers(data: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Strings as numbers if all of them are; otherwise as they are."""
+    for kind in (pa.int64(), pa.float64()):
+        try:
+            return data.cast(kind)
+        except pa.ArrowInvalid:
+            continue
+    return data
 
 
 def _without_empty(data: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -27,7 +27,7 @@ class Accounts(NamedTuple):
         converted_at: ``MISSING`` where the account has not converted.
         row_account: the account of each row of the table.
         row_known: when each row became known; ``ALWAYS`` where not said.
-        notes: what a reader should know.
+        naive: columns of times without a zone.
     """
 
     ids: pa.Array
@@ -37,7 +37,7 @@ class Accounts(NamedTuple):
     converted_at: Int[np.ndarray, " a"]
     row_account: Int[np.ndarray, " r"]
     row_known: Int[np.ndarray, " r"]
-    notes: tuple[str, ...]
+    naive: tuple[str, ...]
 
 
 class Individuals(NamedTuple):
@@ -46,22 +46,24 @@ class Individuals(NamedTuple):
     Args:
         ids: ids, sorted by (account, given arrival, id).
         lookup: finds their codes.
+        place: the place of each id among the sorted ids.
         account: each one's account.
         arrived_at: ``MISSING`` where not given.
         table: the table, without the rows that were left out.
         row_individual: the individual of each row of the table.
         row_known: when each row became known; ``ALWAYS`` where not said.
-        notes: what a reader should know.
+        naive: columns of times without a zone.
     """
 
     ids: pa.Array
     lookup: Lookup
+    place: Int[np.ndarray, " n"]
     account: Int[np.ndarray, " n"]
     arrived_at: Int[np.ndarray, " n"]
     table: pa.Table
     row_individual: Int[np.ndarray, " r"]
     row_known: Int[np.ndarray, " r"]
-    notes: tuple[str, ...]
+    naive: tuple[str, ...]
 
 
 def check_accounts(table: pa.Table, timezone: str) -> Accounts:
@@ -80,8 +82,8 @@ def check_accounts(table: pa.Table, timezone: str) -> Accounts:
     _in_order(ids, "observed_to", observed_to, "converted_at", converted_at)
     _in_order(ids, "converted_at", converted_at, "observed_from", observed_from)
     _in_order(ids, "observed_to", observed_to, "observed_from", observed_from)
-    notes = tuple(history.notes)
-    return Accounts(ids, lookup, observed_from, observed_to, converted_at, rows, history.known, notes)
+    naive = tuple(history.naive)
+    return Accounts(ids, lookup, observed_from, observed_to, converted_at, rows, history.known, naive)
 
 
 def _in_order(
@@ -108,14 +110,7 @@ def check_individuals(table: pa.Table, accounts: Accounts, strays: Strays, timez
     """
     row_account = accounts.lookup(table["account_id"])
     unknown = np.flatnonzero(row_account < 0)
-    strays.add(
-        "individuals",
-        "account_id",
-        "is not in the table accounts",
-        count=len(unknown),
-        first=[table["account_id"][row].as_py() for row in unknown[:5].tolist()],
-        remedy="Add these accounts.",
-    )
+    strays.unknown("individuals", "account_id", table["account_id"], unknown, "accounts")
     if len(unknown):
         table, row_account = table.filter(pa.array(row_account >= 0)), row_account[row_account >= 0]
         if not len(table):
@@ -133,7 +128,15 @@ def check_individuals(table: pa.Table, accounts: Accounts, strays: Strays, timez
     rank[order] = np.arange(len(ids), dtype=np.int32)
     ids = ids.take(pa.array(order))
     return Individuals(
-        ids, Lookup(ids), account[order], arrived_at[order], table, rank[rows], history.known, tuple(history.notes)
+        ids=ids,
+        lookup=Lookup(ids),
+        place=order,
+        account=account[order],
+        arrived_at=arrived_at[order],
+        table=table,
+        row_individual=rank[rows],
+        row_known=history.known,
+        naive=tuple(history.naive),
     )
 
 
@@ -171,7 +174,7 @@ class History:
     def __init__(self, table: str, key: str, data: pa.Table, rows: Int[np.ndarray, " r"], n: int, timezone: str):
         """Orders the rows by id and date."""
         self.table, self.data, self.rows, self.n, self.timezone = table, data, rows, n, timezone
-        self.notes: list[str] = []
+        self.naive: list[str] = []
         self.known = np.full(len(rows), ALWAYS)
         dated = "known_at" in data.column_names
         if dated:
@@ -204,7 +207,7 @@ class History:
     def _read(self, column: str) -> Int[np.ndarray, " r"]:
         times = read_times(self.table, column, self.data[column], self.timezone)
         if times.naive:
-            self.notes.append(f"{self.table}.{column}: has no time zone, and was read in {self.timezone}.")
+            self.naive.append(f"{self.table}.{column}")
         return times.values
 
 

@@ -43,8 +43,10 @@ def read_categories(
 
 def _category(name: str, data: pa.ChunkedArray, n: int) -> np.ndarray:
     """One category as an object array of strings and None."""
-    encoded = data.cast(data.type.value_type) if pa.types.is_dictionary(data.type) else data
-    encoded = encoded.combine_chunks().dictionary_encode()
+    kind = _plain(data.type)
+    if pa.types.is_nested(kind):
+        raise _unfit("individuals", name, f"is {kind}, not a category", data)
+    encoded = data.cast(kind).combine_chunks().dictionary_encode()
     levels = [_as_text(value) for value in encoded.dictionary.to_pylist()]
     distinct = sorted({level for level in levels if level is not None})
     if len(distinct) > MOST_LEVELS or (n > 20 and len(distinct) > n / 2):
@@ -127,14 +129,7 @@ def _number(table: str, name: str, data: pa.ChunkedArray) -> np.ndarray:
     kind = _plain(data.type)
     if not (pa.types.is_null(kind) or pa.types.is_boolean(kind) or pa.types.is_integer(kind)
             or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):  # fmt: skip
-        raise DataError.rows(
-            table,
-            name,
-            f"is {kind}, not a number",
-            count=len(data),
-            first=data.slice(0, 5).to_pylist(),
-            remedy=f"Convert it to numbers or text, or leave it out with the setting exclude: ({name!r},).",
-        )
+        raise _unfit(table, name, f"is {kind}, not a number", data)
     data = data.cast(kind)
     data = data.cast(pa.int8()) if pa.types.is_boolean(kind) else data
     values = data.cast(pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
@@ -151,11 +146,18 @@ def _number(table: str, name: str, data: pa.ChunkedArray) -> np.ndarray:
     return values
 
 
+def _unfit(table: str, name: str, problem: str, data: pa.ChunkedArray) -> DataError:
+    """The error of a column that can be no feature."""
+    remedy = f"Convert it to numbers or text, or leave it out with the setting exclude: ({name!r},)."
+    return DataError.rows(table, name, problem, count=len(data), first=data.slice(0, 5).to_pylist(), remedy=remedy)
+
+
 def read_features(
     table: pa.Table | None,
     accounts: Accounts,
     code: Int[np.ndarray, " a"],
     strays: Strays,
+    exclude: tuple[str, ...],
     timezone: str,
 ) -> pd.DataFrame | None:
     """Numbers of accounts that change over time, sorted by account and ``known_at``.
@@ -169,14 +171,7 @@ def read_features(
     no_nulls(name, "known_at", table["known_at"])
     found = accounts.lookup(table["account_id"])
     unknown = np.flatnonzero(found < 0)
-    strays.add(
-        name,
-        "account_id",
-        "is not in the table accounts",
-        count=len(unknown),
-        first=[table["account_id"][row].as_py() for row in unknown[:5].tolist()],
-        remedy="Add these accounts.",
-    )
+    strays.unknown(name, "account_id", table["account_id"], unknown, "accounts")
     who = np.append(code, np.int32(-1))[found]
     gone = np.flatnonzero((who < 0) & (found >= 0))
     strays.add(
@@ -203,7 +198,7 @@ def read_features(
         )
     columns = {"account": who[order], "known_at": known[order]}
     for column in table.column_names:
-        if column not in COLUMNS[name]:
+        if column not in (*COLUMNS[name], *exclude):
             columns[column] = _number(name, column, table[column])[order]
     return pd.DataFrame(columns)
 

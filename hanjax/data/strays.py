@@ -3,6 +3,10 @@
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Int
+
 from hanjax.errors import DataError
 from hanjax.types import LeftOut
 
@@ -20,6 +24,23 @@ class Strays:
         """Starts with nothing left out."""
         self.drop = mode == "drop"
         self.left_out: list[LeftOut] = []
+
+    def unknown(self, table: str, column: str, ids: pa.ChunkedArray, rows: Int[np.ndarray, " r"], there: str) -> None:
+        """Leaves out rows whose id is not in the table ``there``, or raises.
+
+        Args:
+            table: the table that they belong to.
+            column: its column of ids.
+            ids: that column.
+            rows: which rows.
+            there: the table in which they should be.
+
+        Raises:
+            DataError: if strays are errors.
+        """
+        first = list(dict.fromkeys(ids[row].as_py() for row in rows[:1000].tolist()))
+        problem, remedy = f"is not in the table {there}", f"Add what is missing to {there}, or remove these rows."
+        self.add(table, column, problem, count=len(rows), first=first, remedy=remedy)
 
     def add(self, table: str, column: str, problem: str, *, count: int, first: Sequence[object], remedy: str) -> None:
         """Leaves rows out, or raises.

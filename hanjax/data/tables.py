@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 
 from hanjax.config import PanelConfig
 from hanjax.data.events import Events, check_events
@@ -53,11 +53,11 @@ def check(tables: Tables, config: PanelConfig | None = None) -> Log:
     arrived_at, first_event = _arrivals(people, events)
     codes = _codes(accounts, people, arrived_at, strays)
 
-    member, order = codes.individual >= 0, codes.order
+    order = codes.order
     account_code = codes.account[people.account[order]]
     categories, category_names = read_categories(people, codes.individual, config.exclude)
     numbers, segments = read_numbers(given.accounts, accounts, codes.account, config.exclude)
-    observed_from, observed_to, converted_at = _observation(accounts, people, events, arrived_at, first_event, member)
+    observed_from, observed_to, converted_at = _observation(accounts, people, events, arrived_at, first_event)
     kept = codes.account >= 0
     return Log(
         account_ids=as_index(accounts.ids.filter(kept), "account_id"),
@@ -77,10 +77,14 @@ def check(tables: Tables, config: PanelConfig | None = None) -> Log:
         categories=categories,
         numbers=numbers,
         segments=segments,
-        features=read_features(given.account_features, accounts, codes.account, strays, config.timezone),
+        features=read_features(
+            given.account_features, accounts, codes.account, strays, config.exclude, config.timezone
+        ),
         fold=read_folds(given.folds, accounts, codes.account),
         left_out=tuple(strays.left_out),
-        notes=(*accounts.notes, *people.notes, *events.notes, *_notes(given, category_names, list(numbers)[2:])),
+        notes=tuple(
+            _notes(given, category_names, list(numbers)[2:], (*events.naive, *people.naive, *accounts.naive), config)
+        ),
     )
 
 
@@ -133,10 +137,7 @@ def _codes(accounts: Accounts, people: Individuals, arrived_at: Int[np.ndarray, 
         remedy="Add its individuals.",
     )
     account = np.where(inhabited, np.cumsum(inhabited) - 1, -1).astype(np.int32)
-    # Stable: provisional codes stand in order of id within an account where arrivals are equal ... but only among
-    # those with given arrivals, so ids are ranked once more.
-    rank = np.asarray(as_index(people.ids, "").argsort().argsort())
-    order = np.lexsort((rank, arrived_at, people.account))
+    order = np.lexsort((people.place, arrived_at, people.account))
     order = order[present[order]]
     individual = np.full(len(present), -1, np.int32)
     individual[order] = np.arange(len(order), dtype=np.int32)
@@ -156,28 +157,36 @@ def _observation(
     events: Events,
     arrived_at: Int[np.ndarray, " n"],
     first_event: Int[np.ndarray, " n"],
-    member: Bool[np.ndarray, " n"],
 ) -> tuple[Int[np.ndarray, " a"], Int[np.ndarray, " a"], Int[np.ndarray, " a"]]:
-    """Each account's observed_from, observed_to and converted_at, with the defaults filled in."""
-    begin = np.full(len(accounts.ids), NEVER)
+    """Each account's observed_from, observed_to and converted_at, with the defaults filled in.
+
+    Observation ends with the whole log by default, since an account's own last event would give its outcome away.
+    """
+    end = max(int(events.time.max()), int(arrived_at[arrived_at != NEVER].max(initial=MISSING)))
+    converted_at = np.where(accounts.converted_at == MISSING, NEVER, accounts.converted_at)
+    default = np.maximum(end, accounts.converted_at)
+    observed_to = np.where(accounts.observed_to == MISSING, default, accounts.observed_to)
+    begin = np.minimum(converted_at, observed_to)
     np.minimum.at(begin, people.account, np.minimum(arrived_at, first_event))
-    end = max(int(events.time.max()), int(arrived_at[member].max()))
-    missing = MISSING
-    converted_at = np.where(accounts.converted_at == missing, NEVER, accounts.converted_at)
-    observed_from = np.where(accounts.observed_from == missing, begin, accounts.observed_from)
-    observed_to = np.where(
-        accounts.observed_to == missing, np.maximum(end, accounts.converted_at), accounts.observed_to
-    )
+    observed_from = np.where(accounts.observed_from == MISSING, begin, accounts.observed_from)
     return observed_from, observed_to, converted_at
 
 
-def _notes(given: Frames, categories: list[str], numbers: list[str]) -> list[str]:
-    """Which columns were taken as constant, and which were not used."""
+def _notes(
+    given: Frames, categories: list[str], numbers: list[str], naive: tuple[str, ...], config: PanelConfig
+) -> list[str]:
+    """Which columns were taken as constant, read in the setting's zone, or not used."""
     notes = []
+    if naive:
+        notes.append(f"Times and dates without a zone were read in {config.timezone}: {', '.join(naive)}.")
     for table, columns in (("individuals", categories), ("accounts", numbers)):
         if columns and "known_at" not in getattr(given, table).column_names:
             notes.append(f"{table}: taken as constant, since there is no column known_at: {', '.join(columns)}.")
     unused = [name for name in given.events.column_names if name not in COLUMNS["events"]]
     if unused:
         notes.append(f"events: not used: {', '.join(unused)}.")
+    there = {name for table in given if table is not None for name in table.column_names}
+    nowhere = [name for name in config.exclude if name not in there]
+    if nowhere:
+        notes.append(f"exclude: no table has the column {', '.join(nowhere)}.")
     return notes

@@ -23,7 +23,6 @@ MISSING = ALWAYS
 """How ``read_times`` marks a missing time (as NumPy marks NaT)."""
 
 _ZONED = r"\d[Tt ]\d.*([zZ]|[+-]\d{2}(:?\d{2})?)$"
-_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _PIECE = 1 << 20
 
 
@@ -94,7 +93,10 @@ def read_times(table: str, column: str, data: pa.ChunkedArray, timezone: str) ->
     for number, piece in enumerate(pieces):
         start = number * _PIECE
         for chunk in piece.chunks:
-            values[start : start + len(chunk)] = _microseconds(chunk, timezone)
+            try:
+                values[start : start + len(chunk)] = _microseconds(chunk, timezone)
+            except pa.ArrowInvalid as impossible:
+                raise _impossible(table, column, data) from impossible
             start += len(chunk)
     return Times(values, naive)
 
@@ -103,13 +105,30 @@ def _microseconds(chunk: pa.TimestampArray, timezone: str) -> Int[np.ndarray, " 
     """One chunk of timestamps of any unit, with or without a zone."""
     if chunk.type.tz is None and timezone != "UTC":
         chunk = pc.assume_timezone(chunk, timezone, ambiguous="earliest", nonexistent="latest")
+    nanoseconds = chunk.type.unit == "ns"
+    if not nanoseconds:
+        chunk = chunk.cast(pa.timestamp("us", chunk.type.tz))
     whole = chunk.cast(pa.int64())
     values = (whole.fill_null(0) if whole.null_count else whole).to_numpy(zero_copy_only=False)
-    per_second = _PER_SECOND[chunk.type.unit]
-    values = values * (1_000_000 // per_second) if per_second <= 1_000_000 else values // (per_second // 1_000_000)
+    if nanoseconds:
+        values = values // 1000
     if chunk.null_count:
         values = np.where(chunk.is_null().to_numpy(zero_copy_only=False), MISSING, values)
     return values
+
+
+def _impossible(table: str, column: str, data: pa.ChunkedArray) -> DataError:
+    """The error of times that cannot be counted in microseconds."""
+    seconds = data.cast(pa.timestamp("s", data.type.tz), safe=False).cast(pa.int64()).fill_null(0).to_numpy()
+    rows = np.flatnonzero(abs(seconds) > 9_000_000_000_000)
+    return DataError.rows(
+        table,
+        column,
+        "is a date hundreds of thousands of years away",
+        count=len(rows),
+        first=[f"{seconds[row]:,} s since 1970 (row {row})" for row in rows[:5].tolist()],
+        remedy="The numbers were probably converted with a wrong unit; pandas.to_datetime takes a unit.",
+    )
 
 
 def _parsed(table: str, column: str, text: pa.ChunkedArray) -> pa.ChunkedArray:
