@@ -33,13 +33,13 @@ OPTIONAL = ("account_features", "folds")
 
 
 class Frames(NamedTuple):
-    """The same tables as ``Tables``, as Arrow tables with standard names; None where not given."""
+    """The tables of ``Tables`` as Arrow tables with standard names."""
 
     events: pa.Table
     individuals: pa.Table
     accounts: pa.Table
-    account_features: pa.Table | None
-    folds: pa.Table | None
+    account_features: pa.Table | None = None
+    folds: pa.Table | None = None
 
 
 def frames(tables: Tables, config: PanelConfig) -> Frames:
@@ -48,20 +48,18 @@ def frames(tables: Tables, config: PanelConfig) -> Frames:
     Raises:
         DataError: if a table is missing, empty or no DataFrame, or if a column is missing, doubled or mixed.
     """
-    given = {name: _arrow(name, getattr(tables, name)) for name in Tables._fields}
+    missing = [name for name, table in tables._asdict().items() if table is None and name not in OPTIONAL]
+    if missing:
+        raise DataError(f"{missing[0]}: the table is missing. hanjax needs events, individuals and accounts.")
+    given = {name: _arrow(name, table) for name, table in tables._asdict().items() if table is not None}
     given = _renamed(given, config.columns)
     for name, table in given.items():
-        if table is not None:
-            _require(name, table)
+        _require(name, table)
     return Frames(**given)
 
 
-def _arrow(name: str, data: Any) -> pa.Table | None:
+def _arrow(name: str, data: Any) -> pa.Table:
     """One table as an Arrow table."""
-    if data is None:
-        if name in OPTIONAL:
-            return None
-        raise DataError(f"{name}: the table is missing. hanjax needs events, individuals and accounts.")
     if isinstance(data, pa.Table):
         _distinct_names(name, data.column_names)
         return data
@@ -102,7 +100,7 @@ def _pandas_column(table: str, column: str, series: pd.Series) -> pa.ChunkedArra
 
 def _mixed(table: str, column: str, series: pd.Series) -> DataError:
     """The error of a column whose values Arrow cannot hold together."""
-    kinds = series[series.notna()].map(lambda value: type(value).__name__).value_counts()
+    kinds = pd.Series([type(value).__name__ for value in series.dropna()]).value_counts()
     rare = [f"{value!r} (row {row})" for row, value in enumerate(series) if type(value).__name__ == kinds.index[-1]]
     return DataError.rows(
         table,
@@ -143,17 +141,16 @@ def _distinct_names(table: str, names: list[str]) -> None:
         raise DataError(f"{table}: two columns are named {doubled[0]!r}. Rename or drop one of them.")
 
 
-def _renamed(given: dict[str, pa.Table | None], pairs: tuple[tuple[str, str], ...]) -> dict[str, pa.Table | None]:
+def _renamed(given: dict[str, pa.Table], pairs: tuple[tuple[str, str], ...]) -> dict[str, pa.Table]:
     """Gives the columns named in ``pairs`` (standard, theirs) their standard names."""
     for standard, theirs in pairs:
-        homes = [table for table, names in COLUMNS.items() if standard in names]
-        if not homes:
+        if not any(standard in names for names in COLUMNS.values()):
             known = sorted({name for names in COLUMNS.values() for name in names})
             raise DataError(f"columns: {standard!r} is no standard column. Standard columns are {known}.")
-        found = [table for table in homes if given[table] is not None and theirs in given[table].column_names]
+        homes = [table for table in given if standard in COLUMNS[table]]
+        found = [table for table in homes if theirs in given[table].column_names]
         if not found:
-            there = {table: given[table].column_names for table in homes if given[table] is not None}
-            listed = "; ".join(f"{table} has {names}" for table, names in there.items())
+            listed = "; ".join(f"{table} has {given[table].column_names}" for table in homes)
             raise DataError(f"columns: no table has the column {theirs!r} that {standard}={theirs} names. {listed}.")
         for table in found:
             names = given[table].column_names

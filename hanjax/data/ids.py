@@ -1,4 +1,5 @@
 """Ids of accounts and individuals: one kind over all tables, and fast codes for many millions of rows."""
+# pyright: reportAttributeAccessIssue=false  (Arrow makes its compute functions when it is imported)
 
 from collections.abc import Iterator
 
@@ -8,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Int
 
-from hanjax.data.frames import Frames
+from hanjax.data.frames import COLUMNS, Frames
 from hanjax.errors import DataError
 
 _PIECE = 1 << 22
@@ -21,11 +22,11 @@ def check_ids(frames: Frames) -> Frames:
     Raises:
         DataError: if an id is null or no integer or string, or if the kinds differ between tables.
     """
-    tables = frames._asdict()
+    tables = {name: table for name, table in frames._asdict().items() if table is not None}
     for column in ("account_id", "individual_id"):
         kinds: dict[str, str] = {}
         for name, table in tables.items():
-            if table is None or column not in table.column_names or name == "folds" and column != "account_id":
+            if column not in COLUMNS[name]:
                 continue
             no_nulls(name, column, table[column])
             kinds[name] = _kind(name, column, table[column])

@@ -1,4 +1,5 @@
 """From a folder of files to tables."""
+# pyright: reportAttributeAccessIssue=false  (Arrow makes its compute functions when it is imported)
 
 import re
 from pathlib import Path
@@ -49,7 +50,7 @@ def read(folder: str | Path) -> Tables:
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder. It should hold events, individuals and accounts.")
     files = {name: _file(folder, name) for name in Tables._fields}
-    tables = {name: None if path is None else _table(path) for name, path in files.items()}
+    tables = {name: _table(path) for name, path in files.items() if path is not None}
     return Tables(**_with_ids(tables, {name for name, path in files.items() if path and path.suffix != ".parquet"}))
 
 
@@ -93,7 +94,7 @@ def _parquet(path: Path) -> pa.Table:
 
 def _csv(path: Path) -> pa.Table:
     """A CSV file; an empty field is null, also among strings, but words such as NA are null among numbers only."""
-    kinds = dict.fromkeys(_REPEATED, pa.dictionary(pa.int32(), pa.string()))
+    kinds: dict[str, pa.DataType] = dict.fromkeys(_REPEATED, pa.dictionary(pa.int32(), pa.string()))
     late: list[str] = []
     while True:
         try:
@@ -152,10 +153,10 @@ def _without_empty_code(chunk: pa.DictionaryArray) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(codes, chunk.dictionary)
 
 
-def _with_ids(tables: dict[str, pa.Table | None], text: set[str]) -> dict[str, pa.Table | None]:
+def _with_ids(tables: dict[str, pa.Table], text: set[str]) -> dict[str, pa.Table]:
     """Makes integers of the ids in CSV files if all of them are written so, in every file."""
     for column in _IDS:
-        homes = [name for name, table in tables.items() if table is not None and column in table.column_names]
+        homes = [name for name, table in tables.items() if column in table.column_names]
         stored = [tables[name].schema.field(column).type for name in homes if name not in text]
         mine = [name for name in homes if name in text]
         if all(pa.types.is_integer(kind) for kind in stored) and all(_integers(tables[name][column]) for name in mine):

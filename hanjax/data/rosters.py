@@ -97,7 +97,10 @@ def _in_order(
             late,
             f"is before {early}",
             count=len(wrong),
-            first=[f"account {ids[i].as_py()!r}: {show(after[i])} < {show(before[i])}" for i in wrong[:5].tolist()],
+            first=[
+                f"account {ids[i].as_py()!r}: {show(after.item(i))} < {show(before.item(i))}"
+                for i in wrong[:5].tolist()
+            ],
             remedy="observed_from <= converted_at <= observed_to must hold; correct the dates, or leave one empty.",
         )
 
@@ -211,6 +214,6 @@ class History:
         return times.values
 
 
-def show(time: int) -> str:
+def show(time: int | np.integer) -> str:
     """A time for a message."""
     return str(np.datetime64(int(time), "us")).removesuffix(".000000") + "Z"

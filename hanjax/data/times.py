@@ -4,6 +4,7 @@ Times without a zone are local times of the setting ``timezone``, dates are midn
 twice (clocks set back) is read as the first of the two; one that never occurs (clocks set forward) as the first
 instant after the gap.
 """
+# pyright: reportAttributeAccessIssue=false  (Arrow makes its compute functions when it is imported)
 
 import difflib
 import zoneinfo
