@@ -120,7 +120,7 @@ def _programs(network: Network, rate: float, clip: float | None, positive_weight
 
             loss, gradient = jax.value_and_grad(loss_of)(state.params)
             updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-            measured = Measurements(loss, where.sum(), optax.global_norm(gradient))
+            measured = Measurements(loss, where.sum(), optax.tree.norm(gradient))
             return TrainState(optax.apply_updates(state.params, updates), opt_state), measured
 
         return jax.lax.scan(one_step, state, plan)

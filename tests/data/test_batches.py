@@ -105,7 +105,9 @@ def test_an_epoch_larger_than_any_before_still_fits():
     whole = panel(2000, seed=1)
     for batch_size in (2, 500, 2000):
         plan = plan_epoch(whole, np.arange(2000), batch_size=batch_size, seed=SEED)
-        assert plan.member_windows.max() < plan.windows.shape[1] and plan.window_sequences.max() < plan.sequences.shape[1]
+        assert (
+            plan.member_windows.max() < plan.windows.shape[1] and plan.window_sequences.max() < plan.sequences.shape[1]
+        )
 
 
 def test_wrong_rows_are_refused():

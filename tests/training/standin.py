@@ -73,7 +73,7 @@ def decode(batch: Batch) -> Dense:
 
 
 class Linear(NamedTuple):
-    """Log-odds that are linear in everything a batch holds; equal ones are one and the same to the cache of programs."""
+    """Log-odds that are linear in everything a batch holds; equal ones share their compiled programs."""
 
     horizons: int = 1
 
@@ -94,5 +94,5 @@ class Linear(NamedTuple):
         people = periods[batch.windows].sum(1)[batch.member_windows].sum(1)
         statics = jnp.where(batch.member_mask[..., None], batch.individuals[batch.members], 0).sum(1)[:, :1]
         numbers = jnp.concatenate([statics, batch.accounts[batch.account], batch.account_numbers], axis=1)
-        logit = people + numbers @ params["static"] + params["bias"]
+        logit = people + numbers @ params["static"] + params["bias"][None]
         return Output(logit, *(jnp.zeros((0, 0)),) * 3)

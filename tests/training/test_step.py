@@ -1,0 +1,127 @@
+"""An epoch as one compiled loop, against a plain Python loop over dense minibatches."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from hanjax.config import TrainConfig
+from hanjax.data.batches import Plan, plan_chunks, plan_epoch
+from hanjax.training.step import Compiled, programs
+from tests.training.standin import Linear, decode, panel
+
+SEED = np.array([3, 4], np.uint32)
+CONFIG = TrainConfig(batch_size=16, learning_rate=0.05, positive_weight=5.0)
+
+
+def dense_logit(params, dense):
+    """The linear model, from dense tensors."""
+    activity = params["activity"].at[0].set(0)
+    people = activity[dense.sequences].sum((1, 2, 3))
+    statics = np.where(dense.member_mask[..., None], dense.individuals, 0).sum(1)[:, :1]
+    numbers = np.concatenate([statics, dense.accounts, dense.account_numbers], axis=1)
+    return people + numbers @ params["static"] + params["bias"][None]
+
+
+def plain_loop(params, dense, plan, config):
+    """Adam, one minibatch at a time, without padding; the loss by the formula in probabilities."""
+    optimizer = optax.adam(config.learning_rate)
+    if config.gradient_clip is not None:
+        optimizer = optax.chain(optax.clip_by_global_norm(config.gradient_clip), optimizer)
+    opt_state, losses = optimizer.init(params), []
+    for samples, mask in zip(plan.samples, plan.mask, strict=True):
+        rows = samples[mask]
+        dense_rows = type(dense)(*(table[rows] for table in dense))
+        label = dense_rows.label
+        known = ~np.isnan(label)
+
+        def loss(params, dense_rows=dense_rows, label=label, known=known):
+            p = jax.nn.sigmoid(dense_logit(params, dense_rows))[known]
+            y = label[known]
+            return jnp.mean(-config.positive_weight * y * jnp.log(p) - (1 - y) * jnp.log1p(-p))
+
+        value, gradient = jax.value_and_grad(loss)(params)
+        updates, opt_state = optimizer.update(gradient, opt_state, params)
+        params = optax.apply_updates(params, updates)
+        losses.append((float(value), int(known.sum()), float(optax.tree.norm(gradient))))
+    return params, np.array(losses).T
+
+
+@pytest.mark.parametrize("horizons, clip", [(1, None), (2, 0.1)])
+def test_an_epoch_equals_a_plain_loop(horizons, clip):
+    whole = panel(41, horizons=horizons)
+    config = TrainConfig(batch_size=16, learning_rate=0.05, positive_weight=5.0, gradient_clip=clip)
+    plan = plan_epoch(whole, np.arange(41), batch_size=16, seed=SEED)
+    params = Linear(horizons).init(jax.random.key(0), jnp.zeros(horizons))
+    expected, (losses, outcomes, norms) = plain_loop(params, decode(whole), plan, config)
+
+    compiled = programs(Linear(horizons), config)
+    state, measured = compiled.run_epoch(compiled.start(params), whole, plan)
+    for name, value in expected.items():
+        np.testing.assert_allclose(state.params[name], value, atol=1e-5, rtol=1e-5, err_msg=name)
+    np.testing.assert_allclose(measured.loss, losses, rtol=1e-5)
+    np.testing.assert_array_equal(measured.outcomes, outcomes)
+    np.testing.assert_allclose(measured.gradient_norm, norms, rtol=1e-4)
+
+
+def test_what_fills_up_a_minibatch_weighs_nothing():
+    whole, plan = panel(20), plan_epoch(panel(20), np.arange(20), batch_size=16, seed=SEED)
+    compiled, params = programs(Linear(), CONFIG), Linear().init(jax.random.key(0), jnp.zeros(1))
+    others = plan._replace(samples=np.where(plan.mask, plan.samples, plan.samples[0, 0]))
+    assert (others.samples != plan.samples).any()
+    results = [compiled.run_epoch(compiled.start(jax.tree.map(jnp.copy, params)), whole, p) for p in (plan, others)]
+    for one, other in zip(jax.tree.leaves(results[0]), jax.tree.leaves(results[1]), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_state_is_used_up():
+    whole, plan = panel(20), plan_epoch(panel(20), np.arange(20), batch_size=16, seed=SEED)
+    compiled = programs(Linear(), CONFIG)
+    state = compiled.start(Linear().init(jax.random.key(0), jnp.zeros(1)))
+    compiled.run_epoch(state, whole, plan)
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
+
+
+def test_predictions_stand_in_the_order_of_the_rows():
+    whole, rows = panel(30), np.array([22, 3, 3, 17, 0, 29])
+    params = Linear().init(jax.random.key(0), jnp.zeros(1))
+    plan = plan_chunks(whole, rows, chunk_size=4)
+    logit = np.asarray(programs(Linear(), CONFIG).predict(params, whole, plan))[plan.mask]
+    dense = decode(whole)
+    expected = dense_logit(params, type(dense)(*(table[rows] for table in dense)))
+    np.testing.assert_allclose(logit, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_one_compilation_a_rung():
+    whole = panel(64)
+    compiled = programs(Linear(), TrainConfig(learning_rate=0.07))  # settings that no other test has
+    state = compiled.start(Linear().init(jax.random.key(0), jnp.zeros(1)))
+    plan = plan_epoch(whole, np.arange(64), batch_size=16, seed=SEED)
+    for _ in range(3):
+        state, _ = compiled.run_epoch(state, whole, plan)
+    assert compiled.compilations == 1
+    wider = plan._replace(sequences=np.pad(plan.sequences, ((0, 0), (0, 16))))
+    for this in (wider, plan, wider):
+        state, _ = compiled.run_epoch(state, whole, this)
+    assert compiled.compilations == 2
+    assert programs(Linear(), TrainConfig(learning_rate=0.07)) is compiled
+
+
+def test_rungs_change_no_value():
+    whole, plan = panel(20), plan_epoch(panel(20), np.arange(20), batch_size=16, seed=SEED)
+    compiled, params = programs(Linear(), CONFIG), Linear().init(jax.random.key(0), jnp.zeros(1))
+    wider = plan._replace(
+        windows=np.pad(plan.windows, ((0, 0), (0, 16))),
+        window_sequences=np.pad(plan.window_sequences, ((0, 0), (0, 16), (0, 0))),
+        sequences=np.pad(plan.sequences, ((0, 0), (0, 32))),
+    )
+    results = [compiled.run_epoch(compiled.start(jax.tree.map(jnp.copy, params)), whole, p) for p in (plan, wider)]
+    for one, other in zip(jax.tree.leaves(results[0]), jax.tree.leaves(results[1]), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_a_plan_is_a_tree_of_arrays():
+    plan = plan_epoch(panel(20), np.arange(20), batch_size=16, seed=SEED)
+    assert isinstance(jax.tree.map(lambda array: array[0], plan), Plan)
+    assert Compiled(lambda tree: tree.mask.sum())(plan) == 20
