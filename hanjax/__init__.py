@@ -1,1 +1,96 @@
-"""hanjax scores groups and their members together, over time."""
+'''hanjax scores groups and their members together, over time.
+
+An activity log goes in; every week each account gets the probability that it converts in the next week, and each of its
+individuals a score of their own. The model is a three-level hierarchical attention network on JAX and Flax.
+
+    >>> import hanjax
+    >>> market = hanjax.simulate(accounts=60, conversions=0.4, seed=1)
+    >>> run = hanjax.fit(market.tables, config=hanjax.Config().replace(epochs=2, test=0.2))
+    >>> scores = hanjax.score(run, market.tables)
+    >>> scores.accounts.columns[:4].tolist()
+    ['account_id', 'cutoff', 'probability', 'raw_score']
+
+Data: ``read`` a folder, or make ``Tables`` of DataFrames; ``describe`` says what is in them and what would be left out;
+``encode`` makes the ``Panel`` of samples; ``simulate`` makes a market whose truth is known.
+
+Models: ``fit`` trains one and gives a ``Run``, ``load`` reads one back, ``score`` applies it, ``evaluate`` says how good it
+is on accounts it has not seen. ``Config`` holds every setting (``PanelConfig``, ``ModelConfig``, ``TrainConfig``).
+
+Research: ``Batch.from_dense`` takes dense tensors, ``network`` makes the model as pure functions of its parameters.
+
+Pictures: ``hanjax.plot``. From a shell: ``hanjax --help``.
+'''
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from hanjax import plot
+    from hanjax.api import describe, encode, evaluate, fit, load, score
+    from hanjax.config import Config, ModelConfig, PanelConfig, TrainConfig
+    from hanjax.data.reading import read
+    from hanjax.errors import ConfigError, DataError, HanjaxError, RunError
+    from hanjax.nn.functional import network
+    from hanjax.nn.han import Sizes
+    from hanjax.run import Run
+    from hanjax.simulation import simulate
+    from hanjax.types import Batch, LeftOut, Output, Panel, Scores, Tables
+
+_HOME = {
+    "plot": "hanjax.plot",
+    **dict.fromkeys(["describe", "encode", "evaluate", "fit", "load", "score"], "hanjax.api"),
+    **dict.fromkeys(["Config", "ModelConfig", "PanelConfig", "TrainConfig"], "hanjax.config"),
+    "read": "hanjax.data.reading",
+    **dict.fromkeys(["ConfigError", "DataError", "HanjaxError", "RunError"], "hanjax.errors"),
+    "network": "hanjax.nn.functional",
+    "Sizes": "hanjax.nn.han",
+    "Run": "hanjax.run",
+    "simulate": "hanjax.simulation",
+    **dict.fromkeys(["Batch", "LeftOut", "Output", "Panel", "Scores", "Tables"], "hanjax.types"),
+}
+
+__all__ = [
+    "Batch",
+    "Config",
+    "ConfigError",
+    "DataError",
+    "HanjaxError",
+    "LeftOut",
+    "ModelConfig",
+    "Output",
+    "Panel",
+    "PanelConfig",
+    "Run",
+    "RunError",
+    "Scores",
+    "Sizes",
+    "Tables",
+    "TrainConfig",
+    "describe",
+    "encode",
+    "evaluate",
+    "fit",
+    "load",
+    "network",
+    "plot",
+    "read",
+    "score",
+    "simulate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first used, so that importing hanjax costs nothing."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'hanjax' has no attribute {name!r}")
+    module = importlib.import_module(_HOME[name])
+    value = module if _HOME[name] == f"hanjax.{name}" else getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, whether imported yet or not."""
+    return [*globals(), *__all__]

@@ -188,7 +188,8 @@ class Config:
             raise ConfigError(f"{path}: there is no such file.") from None
         except ValueError as error:
             raise ConfigError(f"{path}: not valid {'TOML' if path.suffix == '.toml' else 'JSON'} ({error}).") from None
-        return cls.from_dict(stored)
+        # A run folder's config.json says beside the settings who wrote them.
+        return cls.from_dict({name: part for name, part in stored.items() if name not in ("format", "version")})
 
     def write(self, path: str | Path) -> None:
         """Writes the settings as JSON."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from hanjax.config import PanelConfig
 from hanjax.data.distinct import AsOf, distinct_rows
@@ -30,7 +30,12 @@ def calendar_of(log: Log, config: PanelConfig) -> Calendar:
 
 
 def make_panel(
-    log: Log, config: PanelConfig, encoding: Encoding, *, cutoffs: tuple[int, int] | None = None
+    log: Log,
+    config: PanelConfig,
+    encoding: Encoding,
+    *,
+    cutoffs: tuple[int, int] | None = None,
+    training: Bool[np.ndarray, " a"] | None = None,
 ) -> tuple[Panel, Encoding]:
     """Encodes a log with a fitted encoding.
 
@@ -40,6 +45,7 @@ def make_panel(
         encoding: what was fitted on the training accounts.
         cutoffs: earliest and latest time of the cut-offs wanted, both included, microseconds since 1970, UTC; all
             when None.
+        training: the accounts on which scales of as-of numbers are fitted, if they are not yet; all when None.
 
     Returns:
         The panel; and the encoding, whose scales of as-of numbers are now fitted if they were not before.
@@ -84,7 +90,8 @@ def make_panel(
 
     static_table, static = _statics(log, calendar, encoding, group)
     account_table, account = _accounts(log, calendar, encoding, group)
-    numbers, encoding = _numbers(log, calendar, config, encoding, group)
+    fitted_on = slice(None) if training is None else training[group.account]
+    numbers, encoding = _numbers(log, calendar, config, encoding, group, fitted_on)
 
     def laid(values: np.ndarray, empty: int = 0) -> np.ndarray:
         dense = np.full((len(group.account), encoding.max_members), empty, np.int32)
@@ -112,7 +119,8 @@ def make_panel(
             "period": group.cutoff,
             "n_members": np.bincount(group.sample, minlength=len(group.account)),
         }
-    ).join(log.segments.reset_index(drop=True), on=pd.Index(group.account))
+    )
+    samples = pd.concat([samples, log.segments.iloc[group.account].reset_index(drop=True)], axis=1)
     left_out += _left_out(log, calendar, config, sequences, group, seen)
     notes = [*log.notes, *_unknown(log, ids, static_table, static)]
     unlabeled = int(np.isnan(batch.label[:, 0]).sum())
@@ -201,7 +209,7 @@ def _scaled_as_of(
 
 
 def _numbers(
-    log: Log, calendar: Calendar, config: PanelConfig, encoding: Encoding, group: Groups
+    log: Log, calendar: Calendar, config: PanelConfig, encoding: Encoding, group: Groups, fitted_on: np.ndarray | slice
 ) -> tuple[Float[np.ndarray, "b N"] | None, Encoding]:
     """Numbers of the account as of the cut-off: dated features, and what is counted up to then."""
     columns = []
@@ -216,7 +224,8 @@ def _numbers(
     }
     raw = {name: counted[name]().astype(float) for name in config.account_numbers}
     if encoding.as_of is None:
-        encoding = dataclasses.replace(encoding, as_of=tuple(Scale.fit(name, values) for name, values in raw.items()))
+        scales = tuple(Scale.fit(name, values[fitted_on]) for name, values in raw.items())
+        encoding = dataclasses.replace(encoding, as_of=scales)
     columns += [scale.apply(raw[scale.column]) for scale in encoding.as_of or ()]
     return (np.concatenate(columns, axis=1) if columns else None), encoding
 

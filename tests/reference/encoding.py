@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 
 
@@ -55,7 +56,7 @@ def samples(tables, config):
                 history = tables.individuals[tables.individuals["individual_id"] == individual]
                 if "known_at" in history:
                     stamps = [utc(t, config.timezone) for t in history["known_at"]]
-                    history = history[[t < cutoff for t in stamps]].sort_values("known_at")
+                    history = history[np.array([t < cutoff for t in stamps], bool)].sort_values("known_at")
                 static = tuple(history[statics].iloc[-1]) if len(history) else (None,) * len(statics)
                 last = max(own["time"]).value if len(own) else -math.inf
                 members.append((individual, window, static, last))
@@ -87,7 +88,7 @@ def _window(own, period, config):
         wanted = [None] * (config.window - len(wanted)) + wanted
     window = []
     for one in wanted:
-        mine = own[[p == one for p in periods]].sort_values(["time", "order", "activity"])
+        mine = own[np.array([p == one for p in periods], bool)].sort_values(["time", "order", "activity"])
         steps = []
         for row in mine.itertuples():
             steps += [row.activity] * (row.count if config.expand_counts else 1)

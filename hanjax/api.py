@@ -1,0 +1,393 @@
+"""The front door: tables in, DataFrames out."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool
+
+from hanjax.config import Config, PanelConfig
+from hanjax.data.encoding import Encoding, fit_encoding
+from hanjax.data.log import NEVER, Log
+from hanjax.data.panel import calendar_of, make_panel
+from hanjax.data.profile import Profile, profile
+from hanjax.data.reading import read
+from hanjax.data.splits import TEST, TRAIN, VALIDATION, known_before, split_accounts, take_accounts
+from hanjax.data.tables import check
+from hanjax.errors import ConfigError, DataError, RunError
+from hanjax.evaluation.over_time import over_time, summary
+from hanjax.nn.han import Sizes
+from hanjax.run import Run
+from hanjax.scoring.scores import score_panel
+from hanjax.types import Panel, Scores, Tables
+
+Data = Tables | str | Path
+"""Tables, or the folder that holds them."""
+
+
+def encode(data: Data, config: PanelConfig | None = None, *, encoding: Encoding | None = None) -> Panel:
+    """Turns tables into the panel of samples that models are trained on and score.
+
+    Args:
+        data: tables, or their folder.
+        config: the data's settings; None for the defaults.
+        encoding: vocabulary, levels and scales fitted before (``run.encoding``); None to fit them here, on all accounts.
+
+    Returns:
+        The panel, with a report of everything that was left out.
+
+    Raises:
+        DataError: if the tables are not what they should be; the message says where and what to do.
+
+    Example:
+        >>> import hanjax
+        >>> panel = hanjax.encode(hanjax.simulate(accounts=20, seed=0).tables)
+        >>> panel.batch.windows.shape[1]
+        4
+    """
+    config = config or PanelConfig()
+    log = check(_tables(data), config)
+    return make_panel(log, config, encoding or fit_encoding(log, config))[0]
+
+
+def describe(data: Data, config: PanelConfig | None = None) -> Profile:
+    """Says what a data set holds, beside the paper's figures, and what would be left out and why.
+
+    Args:
+        data: tables, or their folder.
+        config: the data's settings; None for the defaults.
+
+    Returns:
+        The profile; ``print`` shows it.
+
+    Raises:
+        DataError: if the tables are not what they should be.
+
+    Example:
+        >>> import hanjax
+        >>> profile = hanjax.describe(hanjax.simulate(accounts=20, seed=0).tables)
+        >>> profile.figures.index[0]
+        'accounts'
+    """
+    config = config or PanelConfig()
+    log = check(_tables(data), config)
+    return profile(log, config, make_panel(log, config, fit_encoding(log, config))[0])
+
+
+def fit(
+    data: Data,
+    out: str | Path | None = None,
+    *,
+    config: Config | None = None,
+    resume: bool = False,
+    progress: bool = False,
+) -> Run:
+    """Trains a model on the training accounts of a data set.
+
+    Accounts are split first; the test accounts are never read. Vocabulary, levels and scales are fitted on the training
+    accounts alone, the epoch is chosen by the AUC on the validation accounts.
+
+    Args:
+        data: tables, or their folder.
+        out: the run folder; None keeps the run in memory, without checkpoints.
+        config: all settings; None for the defaults, ``Config.paper()`` for the paper's.
+        resume: continue the training in ``out`` where it stopped, to the same bits.
+        progress: show a bar with loss and AUC.
+
+    Returns:
+        The run.
+
+    Raises:
+        DataError: if the tables are not what they should be, or the split leaves a part without both outcomes.
+        RunError: if ``out`` holds a run already, or cannot be resumed from.
+
+    Example:
+        >>> import hanjax
+        >>> market = hanjax.simulate(accounts=60, conversions=0.4, seed=1)
+        >>> run = hanjax.fit(market.tables, config=hanjax.Config().replace(epochs=2, test=0.2))
+        >>> run.history["epoch"].tolist()
+        [1, 2]
+
+    Source: section 5.3 of the paper for the training, 7.1 for the split.
+    """
+    from hanjax.training.checkpoint import Checkpoints  # Orbax takes a while to import
+    from hanjax.training.fit import fit_panel, tqdm_progress
+
+    config = config or Config()
+    run, panel = _prepare(_tables(data), config)
+    checkpoints = None
+    if out is not None:
+        _check_folder(Path(out), run, resume)
+        run.write(out)
+        checkpoints = Checkpoints(Path(out) / "checkpoints")
+    part = run.split.loc[panel.samples["account_id"]].to_numpy()
+    rows = {name: np.flatnonzero(part == name) for name in (TRAIN, VALIDATION)}
+    try:
+        fitted = fit_panel(
+            panel.batch,
+            rows[TRAIN],
+            rows[VALIDATION],
+            run.network,
+            config.train,
+            checkpoints=checkpoints,
+            resume=resume,
+            progress=tqdm_progress() if progress else None,
+        )
+    finally:
+        if checkpoints is not None:
+            checkpoints.close()
+    run.params, run.history = fitted.params, fitted.history
+    if len(rows[VALIDATION]):
+        best = fitted.history.loc[fitted.best_epoch - 1]
+        run.metrics["validation"] = {
+            "auc": float(best["validation_auc"]),
+            "log_loss": float(best["validation_log_loss"]),
+            "epoch": int(best["epoch"]),
+        }
+    if out is not None:
+        run.write(out)
+    return run
+
+
+def load(folder: str | Path) -> Run:
+    """Reads a trained model from its run folder.
+
+    Args:
+        folder: what ``fit`` wrote.
+
+    Returns:
+        The run, ready to score.
+
+    Raises:
+        RunError: if the folder is no run folder, is damaged, or is of another version.
+    """
+    return Run.read(folder)
+
+
+def score(
+    run: Run | str | Path, data: Data, *, as_of: Any = None, raw: bool = False, progress: bool = False
+) -> Scores:
+    """Scores every account and each of its individuals, at every cut-off or as of one date.
+
+    Args:
+        run: the model, or its folder.
+        data: tables, or their folder; accounts that training never saw are the normal case.
+        as_of: a date: scores are those at the start of the period that holds it. None for every cut-off, the last one
+            (whose outcome is not known yet) among them.
+        raw: leave the class weight of the loss in the probabilities.
+        progress: show a bar.
+
+    Returns:
+        The scores of accounts and of individuals; see ``hanjax.scoring.scores.score_panel`` for the columns.
+
+    Raises:
+        DataError: if the tables are not what they should be, or nobody can be scored as of the date.
+        RunError: if the run cannot be read.
+
+    Example:
+        >>> import hanjax
+        >>> market = hanjax.simulate(accounts=60, conversions=0.4, seed=1)
+        >>> run = hanjax.fit(market.tables, config=hanjax.Config().replace(epochs=1, test=0.2))
+        >>> hanjax.score(run, market.tables, as_of="2021-06-30").accounts["cutoff"].unique().strftime("%Y-%m-%d").tolist()
+        ['2021-06-27']
+    """
+    run = run if isinstance(run, Run) else Run.read(run)
+    log = check(_tables(data), run.config.panel)
+    cutoffs = None
+    if as_of is not None:
+        log, cutoff = _as_of(log, run.config.panel, as_of)
+        cutoffs = (cutoff, cutoff)
+    panel, _ = make_panel(log, run.config.panel, run.encoding, cutoffs=cutoffs)
+    return _score(run, panel, raw=raw, progress=progress)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How good a model is on accounts, or a time, that it has not seen.
+
+    Args:
+        metrics: the figures, as ``hanjax.evaluation.over_time.summary`` gives them.
+        over_time: AUC, samples and conversions by cut-off.
+        scores: the scores behind them, with the outcome beside each account's (``label``; NaN where unknown).
+    """
+
+    metrics: dict[str, Any]
+    over_time: pd.DataFrame
+    scores: Scores
+
+    def __repr__(self) -> str:
+        """The figures, one a line."""
+        shown = {name: f"{value:.4f}" if isinstance(value, float) else value for name, value in self.metrics.items()}
+        return "\n".join(f"{name:<22} {value}" for name, value in shown.items())
+
+
+def evaluate(run: Run | str | Path, data: Data, *, progress: bool = False) -> Evaluation:
+    """Says how good a model is on what it was not trained on.
+
+    These are the test accounts of its split, where the data hold any; the time after ``until``, if it was trained on
+    what was known before; else all accounts, provided that none of them was used for training.
+
+    Args:
+        run: the model, or its folder; a folder's ``metrics.json`` gets the figures, too.
+        data: tables, or their folder.
+        progress: show a bar.
+
+    Returns:
+        Figures, their course over time, and the scores.
+
+    Raises:
+        DataError: if the tables are not what they should be, or hold no account to test on.
+        RunError: if the run cannot be read.
+
+    Example:
+        >>> import hanjax
+        >>> market = hanjax.simulate(accounts=60, conversions=0.4, seed=1)
+        >>> run = hanjax.fit(market.tables, config=hanjax.Config().replace(epochs=1, test=0.3))
+        >>> hanjax.evaluate(run, market.tables).metrics["conversions"] > 0
+        True
+    """
+    run = run if isinstance(run, Run) else Run.read(run)
+    log = check(_tables(data), run.config.panel)
+    cutoffs = None
+    if run.config.train.until is not None:
+        cutoffs = (_time(run.config.train.until, run.config.panel, "until"), NEVER)
+    else:
+        log = take_accounts(log, _unseen(run, log))
+    panel, _ = make_panel(log, run.config.panel, run.encoding, cutoffs=cutoffs)
+    scores = _score(run, panel, progress=progress)
+    label = panel.batch.label[:, 0]
+    scores = scores._replace(accounts=scores.accounts.assign(label=label))
+    probability, cutoff = scores.accounts["probability"].to_numpy(), panel.samples["cutoff"]
+    known = ~np.isnan(label)
+    result = Evaluation(
+        metrics=summary(probability, label, cutoff, where=known),
+        over_time=over_time(probability, label, cutoff, where=known),
+        scores=scores,
+    )
+    run.metrics["test"] = result.metrics
+    if run.folder is not None:
+        run.write_metrics()
+    return result
+
+
+def _tables(data: Data) -> Tables:
+    return data if isinstance(data, Tables) else read(data)
+
+
+def _prepare(tables: Tables, config: Config) -> tuple[Run, Panel]:
+    """Splits, fits the encoding on the training accounts, and encodes training and validation accounts."""
+    log = check(tables, config.panel)
+    if config.train.until is not None:
+        log = known_before(log, _time(config.train.until, config.panel, "until"))
+    split = split_accounts(log, config.train)
+    log = take_accounts(log, (split != TEST).to_numpy())
+    training = (split[split != TEST] == TRAIN).to_numpy()
+    encoding = fit_encoding(log, config.panel, accounts=training)
+    panel, encoding = make_panel(log, config.panel, encoding, training=training)
+    sizes = Sizes(
+        vocabulary=encoding.vocabulary,
+        levels=encoding.levels,
+        numbers=encoding.width,
+        horizons=len(config.panel.horizons),
+        max_members=encoding.max_members,
+    )
+    return Run(config=config, encoding=encoding, sizes=sizes, split=split, fingerprint=_fingerprint(panel)), panel
+
+
+def _fingerprint(panel: Panel) -> str:
+    """A hash of the encoded samples."""
+    digest = hashlib.sha256()
+    for array in panel.batch:
+        if array is not None:
+            digest.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _check_folder(out: Path, run: Run, resume: bool) -> None:
+    """A new run needs an empty folder; a resumed one the same settings and data."""
+    there = (out / "config.json").exists()
+    if not resume:
+        if there:
+            raise RunError(f"{out} already holds a run. Continue it with `resume`, or choose another folder.")
+        return
+    if not there:
+        return  # interrupted before anything was written: start
+    before = Run.read(out, trained=False)
+    if before.config != run.config:
+        changed = [
+            f"{name} was {old!r}, is {new!r}"
+            for part, values in before.config.to_dict().items()
+            for name, old in values.items()
+            if (new := run.config.to_dict()[part][name]) != old
+        ]
+        raise RunError(f"{out}: the settings differ ({'; '.join(changed)}). Resume with the same ones.")
+    if before.fingerprint != run.fingerprint:
+        raise RunError(f"{out}: the data are not those that the run was begun with. Resume with the same data.")
+
+
+def _score(run: Run, panel: Panel, *, raw: bool = False, progress: bool = False) -> Scores:
+    if run.params is None:
+        raise RunError("The run holds no trained parameters. Train it with `fit` first.")
+    bar = None
+    if progress:
+        from tqdm import tqdm
+
+        bar = tqdm(total=len(panel.samples), unit="sample", desc="scoring")
+    scores = score_panel(
+        panel,
+        run.network,
+        run.params,
+        positive_weight=run.config.train.positive_weight,
+        horizons=run.config.panel.horizons,
+        raw=raw,
+        progress=bar and bar.update,
+    )
+    if bar is not None:
+        bar.close()
+    return scores
+
+
+def _time(date: Any, config: PanelConfig, name: str) -> int:
+    """A date as microseconds since 1970, UTC."""
+    try:
+        stamp = pd.Timestamp(date)
+        assert stamp is not pd.NaT
+    except (ValueError, AssertionError, TypeError):
+        raise ConfigError(f"{name}: {date!r} is not a date, such as 2024-05-01.") from None
+    stamp = stamp.tz_localize(config.timezone) if stamp.tzinfo is None else stamp
+    return int(stamp.tz_convert("UTC").tz_localize(None).to_datetime64().astype("M8[us]").astype(np.int64))
+
+
+def _as_of(log: Log, config: PanelConfig, date: Any) -> tuple[Log, int]:
+    """The log with observation running on to a cut-off just after its end, and that cut-off."""
+    time, end = _time(date, config, "as_of"), int(log.observed_to.max())
+    calendar = calendar_of(log._replace(observed_to=np.maximum(log.observed_to, time)), config)
+    asked, last = calendar.period_of(np.array([time, end]))
+    first = calendar.period_of(log.observed_from).min()
+    if not first < asked <= last + 1:
+        begin, stop = calendar.dates(np.array([first + 1, last + 1])).strftime("%Y-%m-%d")
+        raise DataError(f"as_of: {date} lies outside the log, which can be scored from {begin} to {stop} on.")
+    cutoff = int(calendar.starts[asked])
+    # Whoever is observed to the end of the log is still observed at the cut-off that follows it.
+    running = (log.observed_to == end) & (log.converted_at == NEVER)
+    return log._replace(observed_to=np.where(running, max(end, cutoff), log.observed_to)), cutoff
+
+
+def _unseen(run: Run, log: Log) -> Bool[np.ndarray, " a"]:
+    """The accounts of a log that may be tested on."""
+    part = dict(zip(run.split.index.astype(str), run.split, strict=True))
+    found = np.array([part.get(str(account), "") for account in log.account_ids])
+    test = found == TEST
+    if test.any():
+        return test
+    if (found == "").all():
+        return np.ones(len(found), bool)
+    if (found == "").any():
+        return found == ""
+    raise DataError(
+        "accounts: every account was used for training or validation, so nothing is left to test on. Bring other "
+        "accounts, or train with `test` or `test_fold`."
+    )

@@ -1,0 +1,242 @@
+"""The command line: each command is a few lines over one function of ``hanjax.api``."""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hanjax.config import Config, ModelConfig, PanelConfig, TrainConfig
+from hanjax.errors import ConfigError, HanjaxError
+from hanjax.options import add_options, given
+
+HELP = """usage: hanjax COMMAND ...
+
+Scores groups and their members together, over time.
+
+  demo       simulate a market (or take --data), fit, evaluate, score and plot
+  simulate   write a market whose truth is known
+  describe   say what a data set holds, and what would be left out and why
+  fit        train a model on a data set
+  score      score accounts and individuals with a trained model
+  evaluate   say how good a model is on accounts that it has not seen
+  plot       draw accounts' trajectories with their individuals
+
+hanjax COMMAND --help lists a command's options. A data set is a folder with events, individuals and accounts as
+.parquet, .csv or .csv.gz.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        argv: the arguments after the program's name; None for those of this process.
+
+    Returns:
+        The exit status: 0, 1 after an error that was explained, 2 for wrong usage, 130 after Ctrl-C.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return 0
+    if arguments[0] == "--version":
+        from hanjax import __version__
+
+        print(f"hanjax {__version__}")
+        return 0
+    if arguments[0] not in COMMANDS:
+        print(f"hanjax: there is no command {arguments[0]!r}; there are {', '.join(COMMANDS)}.", file=sys.stderr)
+        return 2
+    try:
+        COMMANDS[arguments[0]](arguments[1:])
+    except HanjaxError as error:
+        print(f"hanjax {arguments[0]}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        resumed = arguments[0] == "fit" and "--resume" not in arguments
+        command = " ".join(["hanjax", *arguments, *(["--resume"] if resumed else [])])
+        print(f"\nInterrupted. {'Continue' if arguments[0] == 'fit' else 'Start again'} with: {command}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser(command: str, about: str, *, out: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"hanjax {command}", description=about)
+    parser.add_argument("--config", metavar="FILE", help="settings as JSON or TOML; options override them")
+    parser.add_argument("--out", metavar="DIR", type=Path, help=out)
+    return parser
+
+
+def _settings(arguments: argparse.Namespace, config: Config) -> Config:
+    """Settings from the file, if there is one, with those of the command line over them."""
+    config = Config.read(arguments.config) if arguments.config else config
+    options = {}
+    for part in (PanelConfig, ModelConfig, TrainConfig):
+        options |= given(arguments, part)
+    return config.replace(**options)
+
+
+def _run(arguments: argparse.Namespace) -> Any:
+    """The trained model; a --config may say how the new tables are to be read, and nothing else."""
+    from hanjax.api import load
+
+    run = load(arguments.run)
+    if arguments.config:
+        told, default = Config.read(arguments.config).to_dict(), Config().to_dict()
+        changed = {n: v for part, values in told.items() for n, v in values.items() if v != default[part][n]}
+        if not set(changed) <= {"columns", "strays", "timezone"}:
+            raise ConfigError(f"{arguments.config}: a trained model keeps its settings; only columns, strays and timezone can be given.")
+        run.config = run.config.replace(**changed)
+    return run
+
+
+def demo(argv: Sequence[str]) -> None:
+    """Simulates (or takes) a data set, fits, evaluates, scores and plots."""
+    parser = _parser("demo", "The whole path, from tables to scores and pictures.", out="where (default: hanjax-demo)")
+    parser.add_argument("--data", metavar="DIR", type=Path, help="your own tables instead of a simulated market")
+    parser.add_argument("--quick", action="store_true", help="a smaller market and fewer epochs")
+    for part, title in ((PanelConfig, "data"), (ModelConfig, "model"), (TrainConfig, "training")):
+        add_options(parser, part, title)
+    arguments = parser.parse_args(argv)
+    out, data = arguments.out or Path("hanjax-demo"), arguments.data
+    start = Config().replace(epochs=4 if arguments.quick else 20)
+    if data is None:
+        data = out / "market"
+        simulate([str(data), "--accounts", "300" if arguments.quick else "1200", "--conversions", "0.3"])
+    config = _settings(arguments, start)
+    describe([str(data), "--out", str(out)])
+    _fit(data, out / "run", config, resume=False)
+    evaluate([str(out / "run"), str(data), "--out", str(out / "evaluation")])
+    score([str(out / "run"), str(data), "--out", str(out / "scores")])
+    plot([str(out / "run"), str(data), "--out", str(out / "plots")])
+    print(f"\nEverything lies in {out}/: market, profile.txt, run, evaluation, scores, plots.")
+
+
+def simulate(argv: Sequence[str]) -> None:
+    """Writes a market whose truth is known."""
+    from hanjax.simulation import MarketConfig
+    from hanjax.simulation import simulate as make
+    from hanjax.simulation.files import write
+
+    parser = _parser("simulate", "Writes a market whose truth is known.", out="where (or the first argument)")
+    parser.add_argument("folder", metavar="OUT", type=Path, nargs="?", help="the folder to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace a market that is there already")
+    add_options(parser, MarketConfig, "market")
+    arguments = parser.parse_args(argv)
+    folder = arguments.folder or arguments.out or parser.error("where to? Name a folder.")
+    stored = MarketConfig.read(arguments.config) if arguments.config else MarketConfig()
+    market = make(dataclasses.replace(stored, **given(arguments, MarketConfig)))
+    write(market, folder, overwrite=arguments.overwrite)
+    print(f"{folder}: {len(market.tables.accounts):,} accounts, {len(market.tables.events):,} events")
+
+
+def describe(argv: Sequence[str]) -> None:
+    """Prints the data's profile beside the paper's, and what would be left out and why."""
+    from hanjax import api
+
+    parser = _parser("describe", "Says what a data set holds.", out="write profile.txt there, too")
+    parser.add_argument("data", metavar="DATA", help="folder of the tables")
+    add_options(parser, PanelConfig, "data")
+    arguments = parser.parse_args(argv)
+    profile = str(api.describe(arguments.data, _settings(arguments, Config()).panel))
+    print(profile)
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        (arguments.out / "profile.txt").write_text(profile + "\n")
+
+
+def fit(argv: Sequence[str]) -> None:
+    """Trains a model."""
+    parser = _parser("fit", "Trains a model on a data set.", out="the run folder (default: run)")
+    parser.add_argument("data", metavar="DATA", help="folder of the tables")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted training, to the same bits")
+    parser.add_argument("--paper", action="store_true", help="start from the paper's settings instead of the defaults")
+    for part, title in ((PanelConfig, "data"), (ModelConfig, "model"), (TrainConfig, "training")):
+        add_options(parser, part, title)
+    arguments = parser.parse_args(argv)
+    config = _settings(arguments, Config.paper() if arguments.paper else Config())
+    _fit(arguments.data, arguments.out or Path("run"), config, resume=arguments.resume)
+
+
+def _fit(data: str | Path, out: Path, config: Config, *, resume: bool) -> None:
+    from hanjax import api
+
+    run = api.fit(data, out, config=config, resume=resume, progress=True)
+    print(f"{out}: {run}")
+
+
+def score(argv: Sequence[str]) -> None:
+    """Writes accounts.parquet and individuals.parquet."""
+    from hanjax import api
+
+    parser = _parser("score", "Scores accounts and individuals.", out="where (default: scores in the run folder)")
+    parser.add_argument("run", metavar="RUN", help="a run folder")
+    parser.add_argument("data", metavar="DATA", help="folder of the tables")
+    parser.add_argument("--as-of", metavar="DATE", help="only at the start of the period that holds this date")
+    parser.add_argument("--raw", action="store_true", help="leave the class weight in the probabilities")
+    arguments = parser.parse_args(argv)
+    scores = api.score(_run(arguments), arguments.data, as_of=arguments.as_of, raw=arguments.raw, progress=True)
+    out = arguments.out or Path(arguments.run) / "scores"
+    out.mkdir(parents=True, exist_ok=True)
+    scores.accounts.to_parquet(out / "accounts.parquet", index=False)
+    scores.individuals.to_parquet(out / "individuals.parquet", index=False)
+    latest = scores.accounts[scores.accounts["cutoff"] == scores.accounts["cutoff"].max()]
+    print(f"The most likely accounts at the latest cut-off, {latest['cutoff'].iloc[0]:%Y-%m-%d}:")
+    print(latest.nsmallest(5, "rank")[["rank", "account_id", "probability", "n_members"]].to_string(index=False))
+    print(f"{out}: {len(scores.accounts):,} scores of accounts, {len(scores.individuals):,} of individuals")
+
+
+def evaluate(argv: Sequence[str]) -> None:
+    """Prints how good a model is on accounts that it has not seen."""
+    from hanjax import api
+
+    parser = _parser("evaluate", "Says how good a model is on accounts that it has not seen.", out="write tables there")
+    parser.add_argument("run", metavar="RUN", help="a run folder")
+    parser.add_argument("data", metavar="DATA", help="folder of the tables")
+    arguments = parser.parse_args(argv)
+    result = api.evaluate(_run(arguments), arguments.data)
+    print(f"On accounts that training has not seen:\n{result}")
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        result.over_time.to_csv(arguments.out / "over_time.csv", index=False)
+        result.scores.accounts.to_parquet(arguments.out / "accounts.parquet", index=False)
+        result.scores.individuals.to_parquet(arguments.out / "individuals.parquet", index=False)
+
+
+def plot(argv: Sequence[str]) -> None:
+    """Draws trajectories and the course of training."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    from hanjax import api
+    from hanjax import plot as draw
+
+    parser = _parser("plot", "Draws accounts' trajectories.", out="where (default: plots in the run folder)")
+    parser.add_argument("run", metavar="RUN", help="a run folder")
+    parser.add_argument("data", metavar="DATA", help="folder of the tables")
+    parser.add_argument("--account", action="append", help="id of an account; may be repeated (default: the two likeliest)")
+    arguments = parser.parse_args(argv)
+    run = _run(arguments)
+    scores = api.score(run, arguments.data)
+    out = arguments.out or Path(arguments.run) / "plots"
+    out.mkdir(parents=True, exist_ok=True)
+    ids = scores.accounts["account_id"]
+    by_text = dict(zip(ids.astype(str), ids, strict=True))
+    likeliest = scores.accounts.groupby("account_id")["probability"].max().nlargest(2).index
+    for account in [by_text.get(name, name) for name in arguments.account] if arguments.account else likeliest:
+        axes = draw.trajectory(scores, account)
+        axes.figure.savefig(out / f"account-{account}.png", dpi=150, bbox_inches="tight")
+        plt.close(axes.figure)
+    axes = draw.history(run.history)
+    axes.figure.savefig(out / "history.png", dpi=150, bbox_inches="tight")
+    plt.close(axes.figure)
+    print(f"{out}: {', '.join(sorted(path.name for path in out.glob('*.png')))}")
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    command.__name__: command for command in (demo, simulate, describe, fit, score, evaluate, plot)
+}

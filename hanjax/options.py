@@ -1,0 +1,73 @@
+"""Command-line options made from the fields of configuration dataclasses; imports nothing heavy."""
+
+import argparse
+import dataclasses
+import types
+import typing
+from typing import Any, Literal
+
+
+def add_options(parser: argparse.ArgumentParser, config: type, title: str) -> None:
+    """Adds one option for each field, such as ``--batch-size`` for ``batch_size``; what is not given stays unset.
+
+    Args:
+        parser: what the options are added to.
+        config: a dataclass whose fields carry a ``help``.
+        title: heading of the group in the help text.
+    """
+    group = parser.add_argument_group(title)
+    for field in dataclasses.fields(config):
+        text = f"{field.metadata['help']} (default: {_shown(field.default)})".replace("%", "%%")
+        option: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text, "dest": field.name}
+        if field.type is bool:
+            option["action"] = argparse.BooleanOptionalAction
+        elif typing.get_origin(field.type) is Literal:
+            option["choices"] = typing.get_args(field.type)
+        else:
+            option["type"] = _Parse(field.type)
+            option["metavar"] = option["type"].__name__.upper()
+        group.add_argument("--" + field.name.replace("_", "-"), **option)
+
+
+def given(arguments: argparse.Namespace, config: type) -> dict[str, Any]:
+    """The fields of a dataclass that were given on the command line."""
+    names = {field.name for field in dataclasses.fields(config)}
+    return {name: value for name, value in vars(arguments).items() if name in names}
+
+
+class _Parse:
+    """Parses text as an annotation says: ``int | None`` takes "none", ``tuple[int, ...]`` takes "1,4,13"."""
+
+    def __init__(self, kind: Any):
+        self.kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+        first = next(k for k in self.kinds if k is not types.NoneType)
+        self.__name__ = "a,b,..." if typing.get_origin(first) is tuple else first.__name__
+
+    def __call__(self, text: str) -> Any:
+        if types.NoneType in self.kinds and text.lower() == "none":
+            return None
+        for kind in sorted(self.kinds, key=lambda kind: kind is not int):  # 381 is a number of accounts, 0.15 a share
+            if kind is types.NoneType:
+                continue
+            try:
+                return _parse_tuple(text, kind) if typing.get_origin(kind) is tuple else kind(text)
+            except ValueError:
+                continue
+        raise argparse.ArgumentTypeError(f"{text!r} is not {self.__name__}")
+
+
+def _parse_tuple(text: str, kind: Any) -> tuple[Any, ...]:
+    inner = typing.get_args(kind)[0]
+    items = [item.strip() for item in text.split(",") if item.strip()]
+    if typing.get_origin(inner) is tuple:  # pairs: standard=theirs
+        pairs = [tuple(item.split("=", 1)) for item in items]
+        if any(len(pair) != 2 for pair in pairs):
+            raise ValueError(text)
+        return tuple(pairs)
+    return tuple(inner(item) for item in items)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)

@@ -1,0 +1,201 @@
+"""The run folder: everything needed to score new data, read and written in one place.
+
+    config.json     the settings, and the version that wrote them
+    encoding.json   vocabulary, levels, scales and sizes, fitted on the training accounts
+    split.csv       which account was for training, validation or the test
+    history.csv     one row an epoch
+    metrics.json    how well it does, by part
+    model.npz       the parameters of the best epoch
+    checkpoints/    what training resumes from
+"""
+
+import dataclasses
+import io
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hanjax import __version__
+from hanjax.config import Config
+from hanjax.data.encoding import Encoding
+from hanjax.errors import RunError
+from hanjax.nn.functional import Network, Params, network
+from hanjax.nn.han import Sizes
+
+FORMAT = 1
+"""Raised whenever a folder written before can no longer be read."""
+
+
+@dataclass
+class Run:
+    """A trained model and what it takes to use it.
+
+    Args:
+        config: the settings.
+        encoding: what was fitted on the training accounts.
+        sizes: the model's sizes.
+        split: "train", "validation" or "test" by account id.
+        params: the parameters of the best epoch; None until trained.
+        history: one row an epoch.
+        metrics: figures by part ("validation", "test").
+        fingerprint: of the panel it was trained on.
+        folder: where it lies; None if it was never written.
+    """
+
+    config: Config
+    encoding: Encoding
+    sizes: Sizes
+    split: pd.Series
+    params: Params | None = None
+    history: pd.DataFrame | None = None
+    metrics: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    fingerprint: str = ""
+    folder: Path | None = None
+
+    @property
+    def network(self) -> Network:
+        """The model as pure functions."""
+        return network(self.config.model, self.sizes)
+
+    def __repr__(self) -> str:
+        """Says what was trained on how much, and how well it does."""
+        parts = ", ".join(f"{count:,} {part}" for part, count in self.split.value_counts().items())
+        epochs = 0 if self.history is None else len(self.history)
+        figures = "".join(f"; {part} AUC {values['auc']:.3f}" for part, values in self.metrics.items())
+        return f"Run({self.config.model.aggregator}, {epochs} epochs, accounts: {parts}{figures}, folder={self.folder})"
+
+    def write(self, folder: str | Path) -> None:
+        """Writes what is there; each file appears whole or not at all.
+
+        Args:
+            folder: the run folder; it is made.
+        """
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        stored = {"format": FORMAT, "version": __version__, **self.config.to_dict()}
+        encoding = {"sizes": dataclasses.asdict(self.sizes), "fingerprint": self.fingerprint, **self.encoding.to_dict()}
+        self._replace("config.json", _json(stored))
+        self._replace("encoding.json", _json(encoding))
+        self._replace("split.csv", self.split.rename_axis("account_id").to_csv().encode())
+        if self.history is not None:
+            self._replace("history.csv", self.history.to_csv(index=False).encode())
+        self.write_metrics()
+        if self.params is not None:
+            buffer = io.BytesIO()
+            np.savez(buffer, **{path: np.asarray(leaf) for path, leaf in _leaves(self.params)})
+            self._replace("model.npz", buffer.getvalue())
+
+    def write_metrics(self) -> None:
+        """Writes the figures alone."""
+        self._replace("metrics.json", _json(self.metrics))
+
+    def _replace(self, name: str, content: bytes) -> None:
+        assert self.folder is not None
+        partial = self.folder / f".{name}.partial"
+        with open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, self.folder / name)
+
+    @classmethod
+    def read(cls, folder: str | Path, *, trained: bool = True) -> "Run":
+        """Reads a run folder.
+
+        Args:
+            folder: the run folder.
+            trained: whether it must hold a trained model; False for one whose training was interrupted.
+
+        Raises:
+            RunError: if it is no run folder, is of another format, is damaged, or training has not finished.
+        """
+        folder = Path(folder)
+        if not (folder / "config.json").exists():
+            raise RunError(f"{folder} is not a run folder: it has no config.json. Make one with `hanjax fit`.")
+        stored = _read_json(folder / "config.json")
+        written = stored.pop("format", None), stored.pop("version", None)
+        if written[0] != FORMAT:
+            raise RunError(
+                f"{folder} was written by hanjax {written[1]} in format {written[0]}; this is hanjax {__version__}, which "
+                f"reads format {FORMAT}. Use that version, or train anew."
+            )
+        encoding = _read_json(folder / "encoding.json")
+        try:
+            sizes = encoding.pop("sizes")
+            run = cls(
+                config=Config.from_dict(stored),
+                sizes=Sizes(**{**sizes, "levels": tuple(sizes["levels"])}),
+                fingerprint=encoding.pop("fingerprint"),
+                encoding=Encoding.from_dict(encoding),
+                split=_read_csv(folder / "split.csv", dtype=str).set_index("account_id")["part"],
+                folder=folder,
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise RunError(f"{folder}/encoding.json or split.csv is damaged ({error!r}). Train anew.") from error
+        if (folder / "history.csv").exists():
+            run.history = _read_csv(folder / "history.csv")
+        run.metrics = _read_json(folder / "metrics.json")
+        if (folder / "model.npz").exists():
+            run.params = _read_params(folder / "model.npz", run)
+        elif trained:
+            raise RunError(f"{folder}: training has not finished. Continue it with `hanjax fit ... --resume`.")
+        return run
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} is missing or damaged ({error}). Restore it, or train anew.") from error
+
+
+def _read_csv(path: Path, **options: Any) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, **options)
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} is missing or damaged ({error}). Restore it, or train anew.") from error
+
+
+def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The arrays of nested parameters, each with its path, such as ``activity/cell/kernel``."""
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{name}/")
+        else:
+            yield prefix + name, value
+
+
+def _read_params(path: Path, run: Run) -> Params:
+    """Reads parameters and holds them against what the model should have."""
+    import jax
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            flat = {name: file[name] for name in file.files}
+    except Exception as error:  # zip, pickle and value errors, by the kind of damage
+        raise RunError(f"{path} is damaged ({error}). Restore it, or train anew.") from error
+    expected = dict(_leaves(jax.eval_shape(run.network.init, jax.random.key(0))))
+    if {name: array.shape for name, array in flat.items()} != {name: leaf.shape for name, leaf in expected.items()}:
+        raise RunError(f"{path} holds the parameters of another model than config.json and encoding.json describe.")
+    return _nested(flat)
+
+
+def _nested(flat: dict[str, np.ndarray]) -> Params:
+    params: Params = {}
+    for path, array in flat.items():
+        *parents, name = path.split("/")
+        level = params
+        for parent in parents:
+            level = level.setdefault(parent, {})
+        level[name] = array
+    return params

@@ -1,0 +1,101 @@
+"""The factored panel says the same as a slow encoding straight from the tables, under every setting."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hanjax.config import PanelConfig
+from hanjax.data.encoding import fit_encoding
+from hanjax.data.panel import make_panel
+from hanjax.data.tables import check
+from hanjax.types import Tables
+from tests.reference import encoding as reference
+
+ACTIVITIES = ["open", "click", "send", "forward", "unsubscribe"]
+
+
+def make_tables(seed, *, accounts=7, late=False, history=False, counts=False, order=False, observed=True):
+    """A small market with ties, quiet periods, late arrivals, conversions and events on period boundaries."""
+    random = np.random.default_rng(seed)
+    begin = pd.Timestamp("2021-01-05 10:00", tz="UTC")
+    individuals, events, rows = [], [], []
+    for a in range(accounts):
+        start = begin + pd.Timedelta(days=int(random.integers(0, 20)))
+        end = start + pd.Timedelta(days=int(random.integers(20, 50)))
+        converted = end if random.random() < 0.5 else None
+        rows.append(
+            {"account_id": f"a{a}", "observed_from": start, "observed_to": end, "converted_at": converted, "size": a}
+        )
+        for i in range(int(random.integers(1, 6))):
+            name, arrived = f"a{a}-i{i}", start + pd.Timedelta(hours=int(random.integers(0, 500)))
+            n = int(random.integers(0, 25))
+            hours = random.integers(0, max(1, int((end - arrived) / pd.Timedelta(hours=1))), n)
+            if arrived >= end:
+                arrived, hours = start, hours[:0]
+            individuals.append({"individual_id": name, "account_id": f"a{a}", "arrived_at": arrived, "role": "abc"[i % 3]})
+            for hour in hours // 6 * 6:  # many equal times
+                when = arrived + pd.Timedelta(hours=int(hour))
+                when = when.floor("D") if random.random() < 0.2 and when.floor("D") >= arrived else when
+                activity = ACTIVITIES[random.choice(5, p=[0.4, 0.3, 0.2, 0.08, 0.02])]
+                events.append({"account_id": f"a{a}", "individual_id": name, "timestamp": when, "activity": activity})
+    events = pd.DataFrame(events)
+    individuals, rows = pd.DataFrame(individuals), pd.DataFrame(rows)
+    if not observed:
+        rows = rows.drop(columns=["observed_from", "observed_to"])
+        individuals = individuals.drop(columns="arrived_at")
+        individuals = individuals[individuals["individual_id"].isin(events["individual_id"])]
+        rows = rows[rows["account_id"].isin(individuals["account_id"])]
+    if late:
+        delay = np.where(random.random(len(events)) < 0.4, random.integers(0, 600, len(events)), 0)
+        events["known_at"] = events["timestamp"] + pd.to_timedelta(delay, unit="h")
+    if counts:
+        events["count"] = random.integers(1, 4, len(events))
+    if order:
+        events["order"] = random.integers(0, 3, len(events))
+    if history:
+        later = individuals.sample(frac=0.6, random_state=seed).assign(role="later")
+        later["known_at"] = later["arrived_at"] + pd.to_timedelta(random.integers(1, 500, len(later)), unit="h")
+        individuals = pd.concat([individuals.assign(known_at=individuals["arrived_at"]), later])
+    return Tables(events, individuals, rows)
+
+
+def assert_same(found, expected):
+    """Compares sample by sample, so that a failure names the first that differs."""
+    assert sorted(found) == sorted(expected)
+    for key in expected:
+        assert found[key][0] == expected[key][0], key
+        np.testing.assert_array_equal(found[key][1], expected[key][1], err_msg=str(key))
+
+
+CASES = {
+    "weeks": ({}, {}),
+    "longer window": ({}, {"window": 6}),
+    "days": ({}, {"period": "D", "window": 3}),
+    "months": ({}, {"period": "M", "window": 2}),
+    "another zone": ({}, {"timezone": "America/New_York"}),
+    "first activities": ({}, {"keep": "first", "max_activities": 2}),
+    "few activities": ({}, {"max_activities": 2}),
+    "crowded": ({}, {"max_members": 2}),
+    "only active members": ({}, {"membership": "active"}),
+    "active periods": ({}, {"window_kind": "active"}),
+    "opt-out": ({}, {"opt_out_activity": "unsubscribe"}),
+    "horizons": ({}, {"horizons": (1, 2, 4)}),
+    "late rows": ({"late": True}, {}),
+    "late rows, active periods": ({"late": True}, {"window_kind": "active", "window": 3}),
+    "late rows, crowded": ({"late": True}, {"max_members": 2, "opt_out_activity": "unsubscribe"}),
+    "history of statics": ({"history": True}, {}),
+    "counts repeated": ({"counts": True}, {"expand_counts": True, "max_activities": 4}),
+    "counts repeated, late": ({"counts": True, "late": True}, {"expand_counts": True, "max_activities": 4}),
+    "given order": ({"order": True}, {}),
+    "nothing given but events": ({"observed": False}, {}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_panel_equals_the_slow_encoding(case, seed):
+    made, settings = CASES[case]
+    tables, config = make_tables(seed, **made), PanelConfig(**settings)
+    log = check(tables, config)
+    panel, encoding = make_panel(log, config, fit_encoding(log, config))
+    assert_same(reference.decode(panel, encoding), reference.samples(tables, config))
