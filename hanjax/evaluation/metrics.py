@@ -112,7 +112,8 @@ def log_loss(scores: Values, labels: Outcomes, *, where: Where = None) -> Scalar
     step = float(jnp.finfo(given if jnp.issubdtype(given, jnp.floating) else float).eps)
     xp, scores, positive, negative = _prepare(scores, labels, where)
     inside = xp.clip(xp.where(positive | negative, scores, 0.5), step, 1 - step)
-    return _mean(xp, xp.where(positive, -xp.log(inside), -xp.log1p(-inside)), positive | negative)
+    surprise = -xp.where(positive, xp.log(inside), xp.where(negative, xp.log1p(-inside), 0.0))
+    return _mean(xp, surprise, positive | negative)
 
 
 def brier(scores: Values, labels: Outcomes, *, where: Where = None) -> Scalar:

@@ -89,7 +89,7 @@ def summary(
     scores, labels, periods = _counted(scores, labels, periods, where)
     if outside := int(((scores < 0) | (scores > 1)).sum()):
         raise DataError(f"scores: {outside:,} of {len(scores):,} lie outside 0..1; probabilities are expected.")
-    per_period = over_time(scores, labels, periods)["auc"].to_numpy()
+    per_period = over_time(scores, labels, periods)["auc"].to_numpy(float)
     used = ~np.isnan(per_period)
     base_rate = np.full(len(labels), labels.mean() if len(labels) else 0.0)
     measures = {
