@@ -4,6 +4,7 @@ Fifty million rows must pass through here, so there is no work per row outside N
 are at fault are found first and described afterwards.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -163,14 +164,14 @@ def _outside(
     for flag, problem, remedy, bound in reasons:
         first = []
         for row in rows[flag][:5].tolist():
-            limit = bound[individual[row]]
-            first.append(f"individual {table['individual_id'][row].as_py()!r} at {show(time[row])}, "
+            limit = bound.item(individual.item(row))
+            first.append(f"individual {table['individual_id'][row].as_py()!r} at {show(time.item(row))}, "
                          f"limit {show(limit)} (row {row})")  # fmt: skip
         strays.add("events", "timestamp", problem, count=int(flag.sum()), first=first, remedy=remedy)
     return rows
 
 
-def _where(test, n: int) -> Int[np.ndarray, " r"]:
+def _where(test: Callable[[slice], Bool[np.ndarray, " p"]], n: int) -> Int[np.ndarray, " r"]:
     """The rows for which a test of slices holds."""
     found = [np.flatnonzero(test(slice(start, min(start + _PIECE, n)))) + start for start in range(0, n, _PIECE)]
     return np.concatenate(found) if found else np.zeros(0, np.int64)

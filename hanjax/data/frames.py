@@ -65,7 +65,7 @@ def _arrow(name: str, data: Any) -> pa.Table:
         return data
     if isinstance(data, pd.DataFrame):
         _distinct_names(name, [str(column) for column in data.columns])
-        return pa.table({str(column): _pandas_column(name, column, data[column]) for column in data.columns})
+        return pa.table({str(column): _pandas_column(name, str(column), series) for column, series in data.items()})
     return _other(name, data)
 
 

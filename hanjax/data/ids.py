@@ -1,5 +1,7 @@
 """Ids of accounts and individuals: one kind over all tables, and fast codes for many millions of rows."""
-# pyright: reportAttributeAccessIssue=false  (Arrow makes its compute functions when it is imported)
+
+# Arrow makes its compute functions when it is imported, where pyright does not see them.
+# pyright: reportAttributeAccessIssue=false
 
 from collections.abc import Iterator
 

@@ -1,5 +1,7 @@
 """From a folder of files to tables."""
-# pyright: reportAttributeAccessIssue=false  (Arrow makes its compute functions when it is imported)
+
+# Arrow makes its compute functions when it is imported, where pyright does not see them.
+# pyright: reportAttributeAccessIssue=false
 
 import re
 from pathlib import Path

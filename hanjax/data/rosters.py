@@ -214,6 +214,6 @@ class History:
         return times.values
 
 
-def show(time: int | np.integer) -> str:
+def show(time: int) -> str:
     """A time for a message."""
     return str(np.datetime64(int(time), "us")).removesuffix(".000000") + "Z"

@@ -35,9 +35,10 @@ def read_categories(
     who, known = code[people.row_individual[rows]], people.row_known[rows]
     order = np.lexsort((known, who))
     names = [name for name in people.table.column_names if name not in (*COLUMNS["individuals"], *exclude)]
-    columns = {"individual": who[order], "known_at": known[order]}
+    columns: dict[str, np.ndarray | pd.Series] = {"individual": who[order], "known_at": known[order]}
     for name in names:
-        columns[name] = _category(name, people.table[name], len(people.ids))[rows[order]]
+        texts = _category(name, people.table[name], len(people.ids))[rows[order]]
+        columns[name] = pd.Series(texts, dtype=object)  # or pandas would make NaN of None
     return pd.DataFrame(columns), names
 
 

@@ -4,7 +4,9 @@ Times without a zone are local times of the setting ``timezone``, dates are midn
 twice (clocks set back) is read as the first of the two; one that never occurs (clocks set forward) as the first
 instant after the gap.
 """
-# pyright: reportAttributeAccessIssue=false  (Arrow makes its compute functions when it is imported)
+
+# Arrow makes its compute functions when it is imported, where pyright does not see them.
+# pyright: reportAttributeAccessIssue=false
 
 import difflib
 import zoneinfo
@@ -139,26 +141,29 @@ def _parsed(table: str, column: str, text: pa.ChunkedArray) -> pa.ChunkedArray:
     n_zoned, n = pc.sum(zoned).as_py() or 0, len(text) - text.null_count
     if 0 < n_zoned < n:
         rows = np.flatnonzero(~zoned.fill_null(True).to_numpy())
+        _parsed_slowly(table, column, text.take(rows), pa.timestamp("us"), rows)
         raise mixed_zones(table, column, len(rows), [f"{text[row].as_py()} (row {row})" for row in rows[:5].tolist()])
     kind = pa.timestamp("us", "UTC") if n_zoned else pa.timestamp("us")
     try:
         return text.cast(kind)
     except pa.ArrowInvalid:
-        return _parsed_slowly(table, column, text, kind)
+        return _parsed_slowly(table, column, text, kind, np.arange(len(text)))
 
 
-def _parsed_slowly(table: str, column: str, text: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    """The forms of ISO 8601 that Arrow does not read, or an error that names what is none."""
+def _parsed_slowly(
+    table: str, column: str, text: pa.ChunkedArray, kind: pa.DataType, rows: Int[np.ndarray, " n"]
+) -> pa.ChunkedArray:
+    """The forms of ISO 8601 that Arrow does not read, or an error that names the rows which hold none."""
     series = text.to_pandas()
     parsed = pd.to_datetime(series, format="ISO8601", utc=kind.tz is not None, errors="coerce")
-    rows = np.flatnonzero((parsed.isna() & series.notna()).to_numpy())
-    if len(rows):
+    wrong = np.flatnonzero((parsed.isna() & series.notna()).to_numpy())
+    if len(wrong):
         raise DataError.rows(
             table,
             column,
             "is no ISO 8601 date or time",
-            count=len(rows),
-            first=[f"{series.iloc[row]!r} (row {row})" for row in rows[:5].tolist()],
+            count=len(wrong),
+            first=[f"{series.iloc[i]!r} (row {rows[i]})" for i in wrong[:5].tolist()],
             remedy="Write times as 2024-01-31T09:30:00Z (or without a zone), or convert them before.",
         )
     return pa.chunked_array([pa.Array.from_pandas(parsed)])
