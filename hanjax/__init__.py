@@ -1,4 +1,4 @@
-'''hanjax scores groups and their members together, over time.
+"""hanjax scores groups and their members together, over time.
 
 An activity log goes in; every week each account gets the probability that it converts in the next week, and each of its
 individuals a score of their own. The model is a three-level hierarchical attention network on JAX and Flax.
@@ -19,7 +19,7 @@ is on accounts it has not seen. ``Config`` holds every setting (``PanelConfig``,
 Research: ``Batch.from_dense`` takes dense tensors, ``network`` makes the model as pure functions of its parameters.
 
 Pictures: ``hanjax.plot``. From a shell: ``hanjax --help``.
-'''
+"""
 
 import importlib
 from typing import TYPE_CHECKING, Any

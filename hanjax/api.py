@@ -167,9 +167,7 @@ def load(folder: str | Path) -> Run:
     return Run.read(folder)
 
 
-def score(
-    run: Run | str | Path, data: Data, *, as_of: Any = None, raw: bool = False, progress: bool = False
-) -> Scores:
+def score(run: Run | str | Path, data: Data, *, as_of: Any = None, raw: bool = False, progress: bool = False) -> Scores:
     """Scores every account and each of its individuals, at every cut-off or as of one date.
 
     Args:

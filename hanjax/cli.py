@@ -1,13 +1,12 @@
 """The command line: each command is a few lines over one function of ``hanjax.api``."""
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hanjax.config import Config, ModelConfig, PanelConfig, TrainConfig
+from hanjax.config import Config, ModelConfig, PanelConfig, TrainConfig, build, read_settings
 from hanjax.errors import ConfigError, HanjaxError
 from hanjax.options import add_options, given
 
@@ -57,7 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         resumed = arguments[0] == "fit" and "--resume" not in arguments
         command = " ".join(["hanjax", *arguments, *(["--resume"] if resumed else [])])
-        print(f"\nInterrupted. {'Continue' if arguments[0] == 'fit' else 'Start again'} with: {command}", file=sys.stderr)
+        print(
+            f"\nInterrupted. {'Continue' if arguments[0] == 'fit' else 'Start again'} with: {command}", file=sys.stderr
+        )
         return 130
     return 0
 
@@ -87,7 +88,9 @@ def _run(arguments: argparse.Namespace) -> Any:
         told, default = Config.read(arguments.config).to_dict(), Config().to_dict()
         changed = {n: v for part, values in told.items() for n, v in values.items() if v != default[part][n]}
         if not set(changed) <= {"columns", "strays", "timezone"}:
-            raise ConfigError(f"{arguments.config}: a trained model keeps its settings; only columns, strays and timezone can be given.")
+            raise ConfigError(
+                f"{arguments.config}: a trained model keeps its settings; only columns, strays and timezone can be given."
+            )
         run.config = run.config.replace(**changed)
     return run
 
@@ -116,9 +119,8 @@ def demo(argv: Sequence[str]) -> None:
 
 def simulate(argv: Sequence[str]) -> None:
     """Writes a market whose truth is known."""
+    from hanjax import simulation
     from hanjax.simulation import MarketConfig
-    from hanjax.simulation import simulate as make
-    from hanjax.simulation.files import write
 
     parser = _parser("simulate", "Writes a market whose truth is known.", out="where (or the first argument)")
     parser.add_argument("folder", metavar="OUT", type=Path, nargs="?", help="the folder to write")
@@ -126,9 +128,10 @@ def simulate(argv: Sequence[str]) -> None:
     add_options(parser, MarketConfig, "market")
     arguments = parser.parse_args(argv)
     folder = arguments.folder or arguments.out or parser.error("where to? Name a folder.")
-    stored = MarketConfig.read(arguments.config) if arguments.config else MarketConfig()
-    market = make(dataclasses.replace(stored, **given(arguments, MarketConfig)))
-    write(market, folder, overwrite=arguments.overwrite)
+    stored = read_settings(arguments.config) if arguments.config else {}
+    settings = {**stored.get("settings", stored), **given(arguments, MarketConfig)}  # a market.json is such a file
+    market = simulation.simulate(build(MarketConfig, "market", settings))
+    simulation.write(market, folder, overwrite=arguments.overwrite)
     print(f"{folder}: {len(market.tables.accounts):,} accounts, {len(market.tables.events):,} events")
 
 
@@ -218,7 +221,7 @@ def plot(argv: Sequence[str]) -> None:
     parser = _parser("plot", "Draws accounts' trajectories.", out="where (default: plots in the run folder)")
     parser.add_argument("run", metavar="RUN", help="a run folder")
     parser.add_argument("data", metavar="DATA", help="folder of the tables")
-    parser.add_argument("--account", action="append", help="id of an account; may be repeated (default: the two likeliest)")
+    parser.add_argument("--account", action="append", help="id of an account, repeatable (default: the two likeliest)")
     arguments = parser.parse_args(argv)
     run = _run(arguments)
     scores = api.score(run, arguments.data)

@@ -171,7 +171,7 @@ class Config:
         """
         parts = {part.name: part.type for part in dataclasses.fields(cls)}
         _check_names(stored, parts, "the settings")
-        return cls(**{name: _build(parts[name], name, values) for name, values in stored.items()})
+        return cls(**{name: build(parts[name], name, values) for name, values in stored.items()})
 
     @classmethod
     def read(cls, path: str | Path) -> "Config":
@@ -180,14 +180,7 @@ class Config:
         Raises:
             ConfigError: if there is no such file, it cannot be read, or a setting is wrong.
         """
-        path = Path(path)
-        try:
-            text = path.read_text()
-            stored = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-        except FileNotFoundError:
-            raise ConfigError(f"{path}: there is no such file.") from None
-        except ValueError as error:
-            raise ConfigError(f"{path}: not valid {'TOML' if path.suffix == '.toml' else 'JSON'} ({error}).") from None
+        stored = read_settings(path)
         # A run folder's config.json says beside the settings who wrote them.
         return cls.from_dict({name: part for name, part in stored.items() if name not in ("format", "version")})
 
@@ -223,8 +216,40 @@ def _check_names(given: Iterable[str], known: Iterable[str], where: str) -> None
             raise ConfigError(f"{name!r} is not among {where}{hint}.")
 
 
-def _build(kind: Any, part: str, values: dict[str, Any]) -> Any:
-    """One part's dataclass from JSON's values; checks types, which JSON and a command line can get wrong."""
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """What a JSON or TOML file says, unchecked.
+
+    Args:
+        path: the file; one whose name ends in .toml is TOML.
+
+    Returns:
+        A dictionary, as nested as the file.
+
+    Raises:
+        ConfigError: if there is no such file, or it cannot be read.
+    """
+    path = Path(path)
+    toml = path.suffix == ".toml"
+    try:
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text) if toml else json.loads(text)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file.") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: not valid {'TOML' if toml else 'JSON'} ({error}).") from None
+
+
+def build(kind: Any, part: str, values: dict[str, Any]) -> Any:
+    """Makes a configuration dataclass of values that a file or a command line gave, and checks their types.
+
+    Args:
+        kind: the dataclass.
+        part: what to call it in an error.
+        values: by name of the field; lists stand for tuples, whole numbers for floats.
+
+    Raises:
+        ConfigError: if there is no such field, or a value cannot work.
+    """
     fields = {f.name: f for f in dataclasses.fields(kind)}
     _check_names(values, fields, f"the settings of {part!r}")
     return kind(**{name: _convert(name, value, fields[name].type) for name, value in values.items()})

@@ -1,12 +1,12 @@
 """The run folder: everything needed to score new data, read and written in one place.
 
-    config.json     the settings, and the version that wrote them
-    encoding.json   vocabulary, levels, scales and sizes, fitted on the training accounts
-    split.csv       which account was for training, validation or the test
-    history.csv     one row an epoch
-    metrics.json    how well it does, by part
-    model.npz       the parameters of the best epoch
-    checkpoints/    what training resumes from
+config.json     the settings, and the version that wrote them
+encoding.json   vocabulary, levels, scales and sizes, fitted on the training accounts
+split.csv       which account was for training, validation or the test
+history.csv     one row an epoch
+metrics.json    how well it does, by part
+model.npz       the parameters of the best epoch
+checkpoints/    what training resumes from
 """
 
 import dataclasses

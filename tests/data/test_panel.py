@@ -32,7 +32,9 @@ def make_tables(seed, *, accounts=7, late=False, history=False, counts=False, or
             hours = random.integers(0, max(1, int((end - arrived) / pd.Timedelta(hours=1))), n)
             if arrived >= end:
                 arrived, hours = start, hours[:0]
-            individuals.append({"individual_id": name, "account_id": f"a{a}", "arrived_at": arrived, "role": "abc"[i % 3]})
+            individuals.append(
+                {"individual_id": name, "account_id": f"a{a}", "arrived_at": arrived, "role": "abc"[i % 3]}
+            )
             for hour in hours // 6 * 6:  # many equal times
                 when = arrived + pd.Timedelta(hours=int(hour))
                 when = when.floor("D") if random.random() < 0.2 and when.floor("D") >= arrived else when
