@@ -25,10 +25,26 @@ COLD, WARM, HOT = range(3)
 INTEREST = np.array([0.0, 0.5, 1.0], dtype=np.float32)
 """Interest of someone cold, warm and hot."""
 
-NEXT_INTEREST = np.array([[0.93, 0.06, 0.01], [0.14, 0.76, 0.10], [0.03, 0.12, 0.85]])
-"""Interest next week, given this week's."""
+NEXT_INTEREST = np.array(
+    [
+        [[0.965, 0.030, 0.005], [0.22, 0.74, 0.04], [0.08, 0.20, 0.72]],
+        [[0.840, 0.130, 0.030], [0.07, 0.75, 0.18], [0.01, 0.05, 0.94]],
+    ]
+)
+"""Interest next week, given this week's: while the account is at rest, and while it looks for something to buy."""
 
-FIRST_INTEREST = np.array([0.72, 0.22, 0.06])
+FIRST_INTEREST = np.array([[0.85, 0.13, 0.02], [0.50, 0.35, 0.15]])
+
+STARTS_LOOKING, STOPS_LOOKING = 0.02, 0.08
+"""Probability that an account starts to look for something to buy in a week, and that it gives up."""
+
+ACTIVE = np.array([-0.17, 0.08, 0.25])
+OPENS = np.array([-0.10, 0.04, 0.16])
+CLICKS = np.array([-0.12, 0.04, 0.22])
+FORWARDS = np.array([-0.5, 0.2, 2.0])
+KEEPS_ORDER = np.array([-0.48, 0.1, 0.48])
+"""What interest adds to the probability of an active week, of opening what was sent, of clicking what was opened, to
+how often one is forwarded to, and to the probability that a week keeps its order."""
 
 UNSUBSCRIBES = np.array([0.006, 0.002, 0.0005])
 """Probability that an active week ends with an unsubscription, by interest."""
@@ -74,6 +90,7 @@ def volume_distribution() -> Float[np.ndarray, "114"]:
 def draw_paths(
     rng: np.random.Generator,
     *,
+    account: Int[np.ndarray, " i"],
     arrival: Int[np.ndarray, " i"],
     last: Int[np.ndarray, " i"],
     can_unsubscribe: Bool[np.ndarray, " i"],
@@ -86,14 +103,18 @@ def draw_paths(
     """
     n = len(arrival)
     interest = np.zeros((n, weeks + 1), dtype=np.uint8)
-    cumulative = np.cumsum(np.vstack([NEXT_INTEREST, FIRST_INTEREST]), axis=1)[:, :2]
+    chances = np.concatenate([NEXT_INTEREST, FIRST_INTEREST[:, None]], axis=1)
+    cumulative = np.cumsum(chances, axis=-1, dtype=np.float32)[..., :2]
+    looking = np.zeros(account[-1] + 1, dtype=np.intp)
     for t in range(weeks + 1):
-        row = np.where(arrival == t, 3, interest[:, t - 1])
-        state = (rng.random(n)[:, None] > cumulative[row]).sum(axis=1)
+        moves = rng.random(len(looking)) < np.where(looking, STOPS_LOOKING, STARTS_LOOKING)
+        looking = np.where(moves, 1 - looking, looking)
+        before = np.where(arrival == t, 3, interest[:, t - 1])
+        state = (rng.random((n, 1), dtype=np.float32) > cumulative[looking[account], before]).sum(axis=1)
         interest[:, t] = np.where((t >= arrival) & (t <= last), state, COLD)
 
     week = np.arange(weeks)
-    rate = 0.5 + count_signal * np.array([-0.06, 0.04, 0.12])
+    rate = 0.55 + count_signal * ACTIVE
     here = (week >= arrival[:, None]) & (week <= last[:, None])
     active = here & (rng.random((n, weeks), dtype=np.float32) < rate[interest[:, :weeks]])
     active |= (week == arrival[:, None]) | (week == last[:, None])
@@ -111,26 +132,24 @@ def transitions(count_signal: float) -> Float[np.ndarray, "3 3 10 9"]:
     An email that was sent is opened, what was opened is clicked, what was clicked is forwarded, each with some
     probability; otherwise something else begins. Decision-makers are forwarded to, others forward; interest clicks.
     """
-    begins = np.zeros((3, 9))
-    begins[:, SEND], begins[:, SEND_SALES], begins[:, OPEN], begins[:, OPEN_SALES] = 0.52, 0.16, 0.18, 0.05
-    begins[:, CLICK] = 0.03
-    begins[:, FORWARD_IN] = [0.05, 0.08, 0.22]
-    begins /= begins.sum(axis=1, keepdims=True)
-    click = 0.42 + count_signal * np.array([-0.06, 0.02, 0.12])
-    forward = np.array([0.22, 0.18, 0.08])
+    forward_in, forward_out = np.array([0.04, 0.06, 0.12]), np.array([0.22, 0.18, 0.08])
+    told, opens, clicks = 1 + count_signal * FORWARDS, 0.72 + count_signal * OPENS, 0.50 + count_signal * CLICKS
     table = np.zeros((3, 3, 10, 9))
     for role in range(3):
         for mood in range(3):
+            begins = np.zeros(9)
+            begins[[SEND, SEND_SALES, OPEN, OPEN_SALES, CLICK]] = 0.60, 0.20, 0.06, 0.02, 0.01
+            begins[FORWARD_IN] = forward_in[role] * told[mood]
+            table[role, mood] = begins / begins.sum()
             follows = {
-                SEND: (OPEN, 0.62),
-                OPEN: (CLICK, click[mood]),
-                CLICK: (FORWARD_OUT, forward[role]),
-                SEND_SALES: (OPEN_SALES, 0.62),
-                OPEN_SALES: (CLICK_SALES, click[mood]),
-                CLICK_SALES: (FORWARD_OUT, forward[role]),
+                SEND: (OPEN, opens[mood]),
+                OPEN: (CLICK, clicks[mood]),
+                CLICK: (FORWARD_OUT, forward_out[role]),
+                SEND_SALES: (OPEN_SALES, opens[mood]),
+                OPEN_SALES: (CLICK_SALES, clicks[mood]),
+                CLICK_SALES: (FORWARD_OUT, forward_out[role]),
                 FORWARD_IN: (OPEN, 0.5),
             }
-            table[role, mood] = begins[role]
             for before, (after, chance) in follows.items():
                 table[role, mood, before] *= 1 - chance
                 table[role, mood, before, after] += chance
@@ -175,7 +194,7 @@ def draw_activities(
     place = np.arange(len(row)) - starts[row]
 
     activity = _chains(rng, starts, volume, 3 * role[individual] + mood, transitions(count_signal))
-    kept = rng.random(len(individual)) < 0.5 + order_signal * np.array([-0.45, 0.05, 0.45])[mood]
+    kept = rng.random(len(individual)) < 0.5 + (order_signal * KEEPS_ORDER)[mood]
     activity = _shuffled(rng, activity, row, ~kept)
     to_sales = np.arange(9, dtype=np.uint8)
     to_sales[[OPEN, CLICK, SEND]] = OPEN_SALES, CLICK_SALES, SEND_SALES
@@ -213,7 +232,10 @@ def _chains(
 
 
 def _shuffled(
-    rng: np.random.Generator, activity: UInt8[np.ndarray, " e"], row: Int[np.ndarray, " e"], where: Bool[np.ndarray, " r"]
+    rng: np.random.Generator,
+    activity: UInt8[np.ndarray, " e"],
+    row: Int[np.ndarray, " e"],
+    where: Bool[np.ndarray, " r"],
 ) -> UInt8[np.ndarray, " e"]:
     """Shuffles the order within the rows ``where``; ``row`` is sorted."""
     chosen = np.flatnonzero(where[row])

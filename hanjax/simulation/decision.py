@@ -64,9 +64,7 @@ def sum_by_account(
     return np.add.reduceat(values, np.searchsorted(account, np.arange(accounts)), axis=0, dtype=np.float64)
 
 
-def find_intercept(
-    log_odds: Float[np.ndarray, "a t"], possible: Bool[np.ndarray, "a t"], conversions: float
-) -> float:
+def find_intercept(log_odds: Float[np.ndarray, "a t"], possible: Bool[np.ndarray, "a t"], conversions: float) -> float:
     """The intercept with which a given share of the accounts is expected to convert.
 
     Args:

@@ -1,7 +1,7 @@
 """A market with a known truth: the tables that a user would bring, and the oracle behind them."""
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -44,44 +44,30 @@ def simulate(config: MarketConfig | None = None, **changes: Any) -> Market:
         ['account_id', 'individual_id', 'timestamp', 'activity']
         >>> list(market.truth)
         ['account_id', 'cutoff', 'probability']
+        >>> len(market.tables.accounts), len(market.tables.individuals)
+        (50, 229)
     """
     config = dataclasses.replace(config or MarketConfig(), **changes)
     who_rng, path_rng, decision_rng, activity_rng = np.random.default_rng(config.seed).spawn(4)
-    n, weeks = config.accounts, config.weeks
     who = people.draw_people(
         who_rng,
-        accounts=n,
-        weeks=weeks,
+        accounts=config.accounts,
+        weeks=config.weeks,
         smallest=config.min_members,
         mean=config.mean_members,
         largest=config.max_members,
     )
     paths = behavior.draw_paths(
         path_rng,
+        account=who.account,
         arrival=who.arrival,
         last=who.last,
         can_unsubscribe=~who.no_email,
-        weeks=weeks,
+        weeks=config.weeks,
         count_signal=config.count_signal,
     )
-
-    present = who.arrival[:, None] < np.arange(weeks + 1)
-    share = decision.shares(
-        present,
-        account=who.account,
-        influence=people.INFLUENCE[who.role],
-        decides=who.role == people.DECISION_MAKER,
-        decision_share=config.decision_share,
-        accounts=n,
-    )
-    interest = behavior.INTEREST[paths.interest]
-    pull = decision.pull(interest, share, account=who.account, accounts=n)
-    log_odds = config.strength * pull + config.fit * (np.log(who.employees)[:, None] - 5.5) / 1.2
-    possible = decision.sum_by_account(present, who.account, n) >= config.min_members
-    intercept = decision.find_intercept(log_odds[:, :weeks], possible[:, :weeks], config.conversions)
-    hazards = decision.hazard(log_odds, possible, intercept)
-    converted = decision.decide(decision_rng, hazards[:, :weeks])
-
+    oracle = _oracle(config, who, paths)
+    converted = decision.decide(decision_rng, oracle.hazard[:, : config.weeks])
     done = behavior.draw_activities(
         activity_rng,
         paths,
@@ -93,29 +79,60 @@ def simulate(config: MarketConfig | None = None, **changes: Any) -> Market:
         order_signal=config.order_signal,
         count_signal=config.count_signal,
     )
-    week, second = converted.week[who.account][done.individual], converted.second[who.account][done.individual]
-    seen = (done.week < week) | (done.second < second)
-    done = behavior.Activity(*(column[seen] for column in done))
+    done = _before(done, converted, who.account)
+    ids = _Ids(_ids("a", config.accounts), _ids("i", len(who.account)))
     known = np.zeros(len(who.account), dtype=bool)
     known[done.individual] = True
-    tables, account_ids, individual_ids = _tables(config, who, converted, done, known)
-    cutoffs = np.datetime64(config.start, "us") + np.arange(weeks + 1) * np.timedelta64(7, "D")
-    first = who.arrival[np.cumsum(who.size) - who.size]
-    asked = (np.arange(weeks + 1) > first[:, None]) & (np.arange(weeks + 1) <= converted.week[:, None])
     return Market(
-        tables=tables,
-        truth=_truth(asked, hazards, account_ids, cutoffs),
-        individual_truth=_individual_truth(
-            asked[who.account] & present & known[:, None],
-            interest,
-            share,
-            account_ids.take(who.account),
-            individual_ids,
-            cutoffs,
-        ),
-        intercept=intercept,
+        _tables(config, who, converted, done, known, ids),
+        *_truth(config, who, converted, oracle, known, ids),
+        intercept=oracle.intercept,
         config=config,
     )
+
+
+class _Oracle(NamedTuple):
+    """What decides, at each cut-off: who is there, their interest and shares, and the account's hazard."""
+
+    present: Bool[np.ndarray, "i t"]
+    interest: Float[np.ndarray, "i t"]
+    share: Float[np.ndarray, "i t"]
+    hazard: Float[np.ndarray, "a t"]
+    intercept: float
+
+
+class _Ids(NamedTuple):
+    account: pd.Series
+    individual: pd.Series
+
+
+def _oracle(config: MarketConfig, who: people.People, paths: behavior.Paths) -> _Oracle:
+    n, weeks = config.accounts, config.weeks
+    present = who.arrival[:, None] < np.arange(weeks + 1)
+    interest = behavior.INTEREST[paths.interest]
+    share = decision.shares(
+        present,
+        account=who.account,
+        influence=people.INFLUENCE[who.role],
+        decides=who.role == people.DECISION_MAKER,
+        decision_share=config.decision_share,
+        accounts=n,
+    )
+    mean, deviation = people.LOG_EMPLOYEES
+    fit = (np.log(who.employees)[:, None] - mean) / deviation
+    log_odds = config.strength * decision.pull(interest, share, account=who.account, accounts=n) + config.fit * fit
+    possible = decision.sum_by_account(present, who.account, n) >= config.min_members
+    intercept = decision.find_intercept(log_odds[:, :weeks], possible[:, :weeks], config.conversions)
+    return _Oracle(present, interest, share, decision.hazard(log_odds, possible, intercept), intercept)
+
+
+def _before(
+    done: behavior.Activity, converted: decision.Decisions, account: Int[np.ndarray, " i"]
+) -> behavior.Activity:
+    """The activities before the conversion."""
+    week, second = converted.week[account][done.individual], converted.second[account][done.individual]
+    seen = (done.week < week) | (done.second < second)
+    return behavior.Activity(*(column[seen] for column in done))
 
 
 def _tables(
@@ -124,76 +141,77 @@ def _tables(
     converted: decision.Decisions,
     done: behavior.Activity,
     known: Bool[np.ndarray, " i"],
-) -> tuple[Tables, pd.Series, pd.Series]:
-    """The user's tables, and the ids of everybody."""
+    ids: _Ids,
+) -> Tables:
+    """The user's tables; an individual is known once it has done something."""
     start = np.datetime64(config.start, "us")
 
     def at(week: Int[np.ndarray, " n"], second: Int[np.ndarray, " n"]) -> np.ndarray:
         return start + (week * behavior.WEEK + second) * np.timedelta64(1, "s")
 
-    account_ids, individual_ids = _ids("a", len(who.size)), _ids("i", len(who.account))
     arrived_at = at(who.arrival, who.arrival_second)
     individuals = pd.DataFrame(
         {
-            "individual_id": individual_ids,
-            "account_id": account_ids.take(who.account).reset_index(drop=True),
+            "individual_id": ids.individual,
+            "account_id": people.pick(ids.account, who.account),
             "arrived_at": arrived_at,
             **people.categories(who),
         }
     )
-    accounts = people.account_table(who, account_ids)
+    accounts = people.account_table(who, ids.account)
     converts = converted.week < config.weeks
     converted_at = np.where(converts, at(converted.week, converted.second), np.datetime64("NaT"))
-    first = arrived_at[np.cumsum(who.size) - who.size]
-    accounts.insert(1, "observed_from", first.astype("datetime64[D]").astype("datetime64[us]"))
     end = start + np.timedelta64(7 * config.weeks, "D")
+    first_day = arrived_at[_first_members(who)].astype("datetime64[D]").astype("datetime64[us]")
+    accounts.insert(1, "observed_from", first_day)
     accounts.insert(2, "observed_to", np.where(converts, converted_at, end))
     accounts.insert(3, "converted_at", converted_at)
     events = pd.DataFrame(
         {
-            "account_id": account_ids.take(who.account[done.individual]).reset_index(drop=True),
-            "individual_id": individual_ids.take(done.individual).reset_index(drop=True),
+            "account_id": people.pick(ids.account, who.account[done.individual]),
+            "individual_id": people.pick(ids.individual, done.individual),
             "timestamp": at(done.week, done.second),
-            "activity": pd.Series(behavior.ACTIVITIES).take(done.activity).reset_index(drop=True),
+            "activity": people.pick(behavior.ACTIVITIES, done.activity),
         }
     )
-    return Tables(events, individuals[known].reset_index(drop=True), accounts), account_ids, individual_ids
+    return Tables(events, individuals[known].reset_index(drop=True), accounts)
 
 
 def _truth(
-    asked: Bool[np.ndarray, "a t"],
-    hazards: Float[np.ndarray, "a t"],
-    ids: pd.Series,
-    cutoffs: np.ndarray,
-) -> pd.DataFrame:
-    row, week = np.nonzero(asked)
-    return pd.DataFrame(
+    config: MarketConfig,
+    who: people.People,
+    converted: decision.Decisions,
+    oracle: _Oracle,
+    known: Bool[np.ndarray, " i"],
+    ids: _Ids,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The truth about accounts and individuals, at each cut-off from the first arrival to the conversion or the end."""
+    week = np.arange(config.weeks + 1)
+    cutoffs = np.datetime64(config.start, "us") + week * np.timedelta64(7, "D")
+    asked = (week > who.arrival[_first_members(who)][:, None]) & (week <= converted.week[:, None])
+    row, column = np.nonzero(asked)
+    accounts = pd.DataFrame(
         {
-            "account_id": ids.take(row).reset_index(drop=True),
-            "cutoff": cutoffs[week],
-            "probability": hazards[row, week],
+            "account_id": people.pick(ids.account, row),
+            "cutoff": cutoffs[column],
+            "probability": oracle.hazard[row, column],
         }
     )
-
-
-def _individual_truth(
-    asked: Bool[np.ndarray, "i t"],
-    interest: Float[np.ndarray, "i t"],
-    share: Float[np.ndarray, "i t"],
-    account_ids: pd.Series,
-    individual_ids: pd.Series,
-    cutoffs: np.ndarray,
-) -> pd.DataFrame:
-    row, week = np.nonzero(asked)
-    return pd.DataFrame(
+    row, column = np.nonzero(asked[who.account] & oracle.present & known[:, None])
+    individuals = pd.DataFrame(
         {
-            "account_id": account_ids.take(row).reset_index(drop=True),
-            "individual_id": individual_ids.take(row).reset_index(drop=True),
-            "cutoff": cutoffs[week],
-            "interest": interest[row, week],
-            "influence": share[row, week],
+            "account_id": people.pick(ids.account, who.account[row]),
+            "individual_id": people.pick(ids.individual, row),
+            "cutoff": cutoffs[column],
+            "interest": oracle.interest[row, column],
+            "influence": oracle.share[row, column],
         }
     )
+    return accounts, individuals
+
+
+def _first_members(who: people.People) -> Int[np.ndarray, " a"]:
+    return np.cumsum(who.size) - who.size
 
 
 def _ids(letter: str, n: int) -> pd.Series:

@@ -1,10 +1,11 @@
 """Accounts, their individuals, and when each of them comes and goes."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 
 USER, INFLUENCER, DECISION_MAKER = 0, 1, 2
 """Roles of individuals; each account has one decision-maker. Nobody tells a model who it is."""
@@ -12,8 +13,11 @@ USER, INFLUENCER, DECISION_MAKER = 0, 1, 2
 INFLUENCE = np.array([0.15, 1.0, 1.0])
 """How much an individual of each role weighs among the others; the decision-maker's share is a setting."""
 
-INDUSTRIES = np.array(["software", "manufacturing", "finance", "health care", "retail", "education"])
-SOURCES = np.array(["webinar", "website", "trade show", "referral", "purchased list"])
+LOG_EMPLOYEES = 5.5, 1.2
+"""Mean and standard deviation of the logarithm of an account's employees."""
+
+INDUSTRIES = ("software", "manufacturing", "finance", "health care", "retail", "education")
+SOURCES = ("webinar", "website", "trade show", "referral", "purchased list")
 SOURCE_OF_ROLE = np.array(
     [[0.34, 0.30, 0.12, 0.06, 0.18], [0.24, 0.30, 0.20, 0.12, 0.14], [0.12, 0.22, 0.26, 0.28, 0.12]]
 )
@@ -81,7 +85,7 @@ def draw_people(
     Group sizes are drawn by quantile, so that their mean and extremes do not vary with the seed.
     """
     scale = rng.standard_normal(accounts)
-    employees = np.maximum(np.exp(5.5 + 1.2 * scale).astype(np.int64), 5)
+    employees = np.maximum(np.exp(LOG_EMPLOYEES[0] + LOG_EMPLOYEES[1] * scale).astype(np.int64), 5)
     revenue = np.round(employees * np.exp(12.0 + 0.5 * rng.standard_normal(accounts)), -3).astype(np.int64)
     p = size_distribution(smallest, mean, largest)
     rank = np.argsort(np.argsort(0.4 * scale + 0.9 * rng.standard_normal(accounts)))
@@ -92,8 +96,8 @@ def draw_people(
     order = np.lexsort((second, arrival, account))
     arrival, second = arrival[order], second[order]
     role = _roles(rng, account, place, size)
-    brief = rng.random(len(account)) < 0.45
-    lifetime = np.where(brief, rng.geometric(0.35, len(account)), rng.geometric(1.0 / weeks, len(account)))
+    brief = rng.random(len(account)) < 0.35
+    lifetime = np.where(brief, rng.geometric(0.35, len(account)), rng.geometric(0.5 / weeks, len(account)))
     chance = np.cumsum(SOURCE_OF_ROLE, axis=1)[role]
     return People(
         size=size,
@@ -121,7 +125,7 @@ def _arrivals(
     accounts: int,
 ) -> tuple[Int[np.ndarray, " i"], Int[np.ndarray, " i"]]:
     """Week and second of each arrival: a small circle comes early, the others at any time up to the end."""
-    start = np.floor((weeks - 4) * rng.random(accounts) ** 1.5).astype(np.int64)[account]
+    start = np.floor((weeks - 4) * rng.random(accounts) ** 1.4).astype(np.int64)[account]
     early = start + rng.geometric(0.5, len(account)) - 1
     later = start + np.floor((weeks - start) * rng.random(len(account))).astype(np.int64)
     arrival = np.where(place == 0, start, np.where(place < smallest, early, later))
@@ -141,13 +145,11 @@ def _roles(
 
 def account_table(people: People, ids: pd.Series) -> pd.DataFrame:
     """What a user knows of the accounts, dates aside."""
-    names = "Company " + ids.str.slice(1)
-    industry = pd.Series(INDUSTRIES).take(people.industry).reset_index(drop=True)
     return pd.DataFrame(
         {
             "account_id": ids,
-            "name": names,
-            "industry": industry,
+            "name": "Company " + ids.str.slice(1),
+            "industry": pick(INDUSTRIES, people.industry),
             "revenue": people.revenue,
             "employees": people.employees,
         }
@@ -156,9 +158,13 @@ def account_table(people: People, ids: pd.Series) -> pd.DataFrame:
 
 def categories(people: People) -> dict[str, pd.Series]:
     """The static categories of the individuals, as they stood on arrival."""
-    answer = pd.Series(["no", "yes"])
     return {
-        "source_of_arrival": pd.Series(SOURCES).take(people.source).reset_index(drop=True),
-        "opt_out_of_email": answer.take(people.no_email.astype(int)).reset_index(drop=True),
-        "opt_out_of_phone": answer.take(people.no_phone.astype(int)).reset_index(drop=True),
+        "source_of_arrival": pick(SOURCES, people.source),
+        "opt_out_of_email": pick(("no", "yes"), people.no_email.astype(int)),
+        "opt_out_of_phone": pick(("no", "yes"), people.no_phone.astype(int)),
     }
+
+
+def pick(values: pd.Series | Sequence[str], positions: Integer[np.ndarray, " n"]) -> pd.Series:
+    """A column of the values at the positions."""
+    return pd.Series(values).take(positions).reset_index(drop=True)

@@ -27,8 +27,8 @@ class MarketConfig:
     min_members: int = setting(3, "individuals of the smallest account; nothing is decided before so many have arrived")
     mean_members: float = setting(4.6, "individuals of an account, on average")
     max_members: int = setting(25, "individuals of the largest account")
-    strength: float = setting(9.0, "log-odds between an account that is all cold and one that is all hot")
-    decision_share: float = setting(0.6, "the decision-maker's share in the decision; the others divide what is left")
+    strength: float = setting(8.5, "log-odds between an account that is all cold and one that is all hot")
+    decision_share: float = setting(0.5, "the decision-maker's share in the decision; the others divide what is left")
     fit: float = setting(0.5, "log-odds of a standard deviation of log employees")
     order_signal: float = setting(1.0, "how far the order of a week's activities tells interest: 0 nothing, 1 most")
     count_signal: float = setting(1.0, "how far the volumes of a week's activities tell interest: 0 nothing, 1 most")
@@ -42,7 +42,10 @@ class MarketConfig:
         _require(0 <= self.conversions <= 0.5, "conversions", self.conversions, "a share between 0 and 0.5")
         _require(self.min_members >= 1, "min_members", self.min_members, "an integer of at least 1")
         _require(
-            self.max_members > self.min_members, "max_members", self.max_members, f"above min_members={self.min_members}"
+            self.max_members > self.min_members,
+            "max_members",
+            self.max_members,
+            f"above min_members={self.min_members}",
         )
         middle = (self.min_members + self.max_members) / 2
         _require(
