@@ -34,7 +34,7 @@ def encode(data: Data, config: PanelConfig | None = None, *, encoding: Encoding 
     Args:
         data: tables, or their folder.
         config: the data's settings; None for the defaults.
-        encoding: vocabulary, levels and scales fitted before (``run.encoding``); None to fit them here, on all accounts.
+        encoding: vocabulary, levels and scales fitted before (``run.encoding``); None to fit them on all accounts.
 
     Returns:
         The panel, with a report of everything that was left out.
@@ -189,7 +189,8 @@ def score(run: Run | str | Path, data: Data, *, as_of: Any = None, raw: bool = F
         >>> import hanjax
         >>> market = hanjax.simulate(accounts=60, conversions=0.4, seed=1)
         >>> run = hanjax.fit(market.tables, config=hanjax.Config().replace(epochs=1, test=0.2))
-        >>> hanjax.score(run, market.tables, as_of="2021-06-30").accounts["cutoff"].unique().strftime("%Y-%m-%d").tolist()
+        >>> scores = hanjax.score(run, market.tables, as_of="2021-06-30")
+        >>> scores.accounts["cutoff"].dt.strftime("%Y-%m-%d").unique().tolist()
         ['2021-06-27']
     """
     run = run if isinstance(run, Run) else Run.read(run)

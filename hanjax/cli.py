@@ -89,7 +89,7 @@ def _run(arguments: argparse.Namespace) -> Any:
         changed = {n: v for part, values in told.items() for n, v in values.items() if v != default[part][n]}
         if not set(changed) <= {"columns", "strays", "timezone"}:
             raise ConfigError(
-                f"{arguments.config}: a trained model keeps its settings; only columns, strays and timezone can be given."
+                f"{arguments.config}: a trained model keeps its settings; only columns, strays and timezone can change."
             )
         run.config = run.config.replace(**changed)
     return run

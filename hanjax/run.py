@@ -122,8 +122,8 @@ class Run:
         written = stored.pop("format", None), stored.pop("version", None)
         if written[0] != FORMAT:
             raise RunError(
-                f"{folder} was written by hanjax {written[1]} in format {written[0]}; this is hanjax {__version__}, which "
-                f"reads format {FORMAT}. Use that version, or train anew."
+                f"{folder} was written by hanjax {written[1]} in format {written[0]}; this is hanjax {__version__}, "
+                f"which reads format {FORMAT}. Use that version, or train anew."
             )
         encoding = _read_json(folder / "encoding.json")
         try:

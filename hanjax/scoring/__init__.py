@@ -1,0 +1,1 @@
+"""Joint scores of accounts and their individuals."""

@@ -57,12 +57,10 @@ def score_panel(
     table = jnp.asarray(_padded(windows.value, capacity(len(windows.value))))
     parts = []
     for begin, chunk in _sample_chunks(batch):
-        size = min(_SAMPLES, len(batch.mask) - begin)
-        scored = jax.device_get(programs["score"](params, table, chunk))
-        parts.append(jax.tree.map(lambda array, size=size: array[:size], scored))
+        parts.append(jax.device_get(programs["score"](params, table, chunk)))
         if progress is not None:
-            progress(size)
-    scored: Scored = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+            progress(min(_SAMPLES, len(batch.mask) - begin))
+    scored: Scored = jax.tree.map(lambda *arrays: np.concatenate(arrays)[: len(batch.mask)], *parts)
     return _frames(panel, scored, windows.weights, 1.0 if raw else positive_weight, horizons)
 
 
@@ -87,10 +85,8 @@ def _over_rows(function: Callable[[np.ndarray], Any], rows: np.ndarray) -> Any:
     """Maps a function over a table, some thousand rows at a time; the last ones are filled up with empty rows."""
     parts = []
     for begin in range(0, len(rows), _ROWS):
-        chunk = rows[begin : begin + _ROWS]
-        out = jax.device_get(function(_padded(chunk, _ROWS)))
-        parts.append(jax.tree.map(lambda array, size=len(chunk): array[:size], out))
-    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+        parts.append(jax.device_get(function(_padded(rows[begin : begin + _ROWS], _ROWS))))
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays)[: len(rows)], *parts)
 
 
 def _sample_chunks(batch: Batch) -> Iterator[tuple[int, Batch]]:
