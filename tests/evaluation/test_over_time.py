@@ -117,6 +117,7 @@ def test_the_order_of_the_rows_does_not_matter():
     ],
 )
 def test_what_a_user_can_get_wrong(change, message):
-    given = dict(scores=np.array([0.1, 0.2, 0.3]), labels=np.array([0, 1, 0]), periods=np.arange(3), where=None) | change
+    given = dict(scores=np.array([0.1, 0.2, 0.3]), labels=np.array([0, 1, 0]), periods=np.arange(3), where=None)
+    given |= change
     with pytest.raises(DataError, match=message):
         summary(given["scores"], given["labels"], given["periods"], where=given["where"])
