@@ -3,6 +3,5 @@
 from hanjax.simulation.files import write
 from hanjax.simulation.market import simulate
 from hanjax.simulation.settings import Market, MarketConfig
-from hanjax.simulation.statistics import PAPER, compare
 
-__all__ = ["PAPER", "Market", "MarketConfig", "compare", "simulate", "write"]
+__all__ = ["Market", "MarketConfig", "simulate", "write"]

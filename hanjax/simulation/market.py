@@ -146,8 +146,8 @@ def _tables(
     """The user's tables; an individual is known once it has done something."""
     start = np.datetime64(config.start, "us")
 
-    def at(week: Int[np.ndarray, " n"], second: Int[np.ndarray, " n"]) -> np.ndarray:
-        return start + (week * behavior.WEEK + second) * np.timedelta64(1, "s")
+    def at(week: Int[np.ndarray, " n"], second: Int[np.ndarray, " n"]) -> pd.DatetimeIndex:
+        return pd.DatetimeIndex(start + (week * behavior.WEEK + second) * np.timedelta64(1, "s")).tz_localize("UTC")
 
     arrived_at = at(who.arrival, who.arrival_second)
     individuals = pd.DataFrame(
@@ -160,11 +160,10 @@ def _tables(
     )
     accounts = people.account_table(who, ids.account)
     converts = converted.week < config.weeks
-    converted_at = np.where(converts, at(converted.week, converted.second), np.datetime64("NaT"))
-    end = start + np.timedelta64(7 * config.weeks, "D")
-    first_day = arrived_at[_first_members(who)].astype("datetime64[D]").astype("datetime64[us]")
-    accounts.insert(1, "observed_from", first_day)
-    accounts.insert(2, "observed_to", np.where(converts, converted_at, end))
+    converted_at = at(converted.week, converted.second).where(converts)
+    end = pd.Timestamp(start, tz="UTC") + pd.Timedelta(weeks=config.weeks)
+    accounts.insert(1, "observed_from", arrived_at[_first_members(who)].normalize())
+    accounts.insert(2, "observed_to", converted_at.fillna(end))
     accounts.insert(3, "converted_at", converted_at)
     events = pd.DataFrame(
         {
@@ -187,7 +186,7 @@ def _truth(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The truth about accounts and individuals, at each cut-off from the first arrival to the conversion or the end."""
     week = np.arange(config.weeks + 1)
-    cutoffs = np.datetime64(config.start, "us") + week * np.timedelta64(7, "D")
+    cutoffs = pd.date_range(config.start, periods=config.weeks + 1, freq="7D", tz="UTC", unit="us")
     asked = (week > who.arrival[_first_members(who)][:, None]) & (week <= converted.week[:, None])
     row, column = np.nonzero(asked)
     accounts = pd.DataFrame(
