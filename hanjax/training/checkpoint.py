@@ -1,12 +1,15 @@
 """Checkpoints of a training run, one after each epoch, from which it continues to the same bits."""
 
+import json
+import shutil
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from jaxtyping import PyTree
+from jaxtyping import PyTree, UInt8
 
 from hanjax.errors import RunError
 
@@ -29,7 +32,8 @@ class Checkpoints:
     """The folder of a run's checkpoints; the latest few are kept.
 
     An epoch is written in the background, to a temporary name that is changed when all of it is there: a process killed
-    at any moment leaves the last complete epoch as the latest.
+    at any moment leaves the last complete epoch as the latest. All arrays are stored as one row of bytes, with a
+    checksum, and their names, dtypes and shapes beside it.
 
     Args:
         folder: where they are; it is made if it does not exist.
@@ -48,10 +52,10 @@ class Checkpoints:
     """
 
     def __init__(self, folder: str | Path, *, keep: int = 3):
-        """Opens the folder, and removes what an interrupted writer left behind."""
+        """Opens the folder."""
         self.folder = Path(folder).expanduser().resolve()
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, cleanup_tmp_directories=True)
-        self._manager = ocp.CheckpointManager(self.folder, options=options)
+        self._manager = ocp.CheckpointManager(self.folder, options=ocp.CheckpointManagerOptions(max_to_keep=keep))
+        self._cleaned = False
 
     def latest(self) -> int | None:
         """The last epoch that was saved; None if there is none."""
@@ -68,11 +72,13 @@ class Checkpoints:
         Raises:
             RunError: if this epoch or a later one is there already.
         """
-        latest = self.latest()
-        arrays = {name: np.array(array) for name, array in _named(state).items()}
-        described = {"arrays": _described(arrays), "meta": meta}
-        some = {name: array for name, array in arrays.items() if array.size}  # Orbax takes no arrays without elements
-        items = ocp.args.Composite(state=ocp.args.StandardSave(some), meta=ocp.args.JsonSave(described))
+        if not self._cleaned:  # not when the folder is opened: another process may be writing into it
+            for unfinished in self.folder.glob("*.orbax-checkpoint-tmp"):
+                shutil.rmtree(unfinished)
+            self._cleaned = True
+        latest, packed = self.latest(), _packed(state)
+        described = {"arrays": _described(state), "checksum": _checksum(packed, meta), "meta": meta}
+        items = ocp.args.Composite(state=ocp.args.StandardSave([packed]), meta=ocp.args.JsonSave(described))
         if (latest is not None and latest >= epoch) or not self._manager.save(epoch, args=items):
             raise RunError(
                 f"Epoch {epoch} cannot be saved: {self.folder} already holds epoch {latest}. "
@@ -94,19 +100,19 @@ class Checkpoints:
         epoch = self.latest()
         if epoch is None:
             raise RunError(f"There is no checkpoint in {self.folder}; train without resuming first.")
-        expected = _named(like)
         described = self._read(epoch, "meta", ocp.args.JsonRestore())
-        differing = _differences(described["arrays"], _described(expected))
+        if set(described) != {"arrays", "checksum", "meta"}:
+            raise self._damaged(epoch, "its description is not complete")
+        differing = _difference(described["arrays"], _described(like))
         if differing:
             raise RunError(
                 f"The checkpoint of epoch {epoch}, {self.folder / str(epoch)}, is that of another model: {differing}. "
                 "Resume with the settings and the data that it was made with, or use another folder."
             )
-        template = {name: np.empty(np.shape(array), array.dtype) for name, array in expected.items()}
-        some = {name: array for name, array in template.items() if array.size}
-        arrays = template | self._read(epoch, "state", ocp.args.StandardRestore(some))
-        state = jax.tree.unflatten(jax.tree.structure(like), list(arrays.values()))
-        return Checkpoint(epoch, state, described["meta"])
+        [packed] = self._read(epoch, "state", ocp.args.StandardRestore([np.zeros_like(_packed(like))]))
+        if _checksum(packed, described["meta"]) != described["checksum"]:
+            raise self._damaged(epoch, "its checksum is wrong")
+        return Checkpoint(epoch, _unpacked(packed, like), described["meta"])
 
     def wait(self) -> None:
         """Waits until what was saved is on the disk."""
@@ -130,25 +136,42 @@ class Checkpoints:
             return self._manager.restore(epoch, args=ocp.args.Composite(**{item: how}))[item]
         except Exception as error:  # Orbax raises many kinds for the same few causes
             cause = (str(error).splitlines() or ["no message"])[0]
-            raise RunError(
-                f"The checkpoint of epoch {epoch}, {self.folder / str(epoch)}, is damaged or incomplete "
-                f"({type(error).__name__}: {cause[:200]}). "
-                "Remove that folder to resume from the epoch before it, or all of them to train anew."
-            ) from error
+            raise self._damaged(epoch, f"{type(error).__name__}: {cause[:200]}") from error
+
+    def _damaged(self, epoch: int, cause: str) -> RunError:
+        """Says that a checkpoint cannot be used, and what can be done."""
+        return RunError(
+            f"The checkpoint of epoch {epoch}, {self.folder / str(epoch)}, is damaged or incomplete ({cause}). "
+            "Remove that folder to resume from the epoch before it, or all of them to train anew."
+        )
 
 
-def _named(tree: PyTree) -> dict[str, Any]:
-    """The arrays of a tree by their path in it, such as "params.activity.bias"."""
+def _packed(tree: PyTree) -> UInt8[np.ndarray, " n"]:
+    """All arrays of a tree as one row of bytes; a copy."""
+    return np.frombuffer(b"".join(np.asarray(array).tobytes() for array in jax.tree.leaves(tree)), np.uint8)
+
+
+def _unpacked(packed: UInt8[np.ndarray, " n"], like: PyTree) -> PyTree:
+    """The arrays that were packed, in a tree like the one given."""
+    leaves, structure = jax.tree.flatten(like)
+    ends = np.cumsum([array.nbytes for array in leaves])[:-1]
+    parts = zip(np.split(packed, ends), leaves, strict=True)
+    return structure.unflatten([part.copy().view(array.dtype).reshape(array.shape) for part, array in parts])
+
+
+def _checksum(packed: UInt8[np.ndarray, " n"], meta: dict[str, Any]) -> int:
+    """A number that almost surely changes with any byte of the two."""
+    return zlib.crc32(json.dumps(meta, sort_keys=True).encode(), zlib.crc32(packed))
+
+
+def _described(tree: PyTree) -> dict[str, str]:
+    """Dtype and shape of each array of a tree, by its path, such as "params.activity.bias"."""
     leaves, _ = jax.tree.flatten_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="."): array for path, array in leaves}
+    name = lambda path: jax.tree_util.keystr(path, simple=True, separator=".")
+    return {name(path): f"{array.dtype}{list(array.shape)}" for path, array in leaves}
 
 
-def _described(arrays: dict[str, Any]) -> dict[str, str]:
-    """Dtype and shape of each array, in words."""
-    return {name: f"{array.dtype}{list(np.shape(array))}" for name, array in arrays.items()}
-
-
-def _differences(saved: dict[str, str], expected: dict[str, str]) -> str:
+def _difference(saved: dict[str, str], expected: dict[str, str]) -> str:
     """The first difference between two descriptions, in words; empty if there is none."""
     for name in sorted(saved.keys() | expected.keys()):
         here, there = expected.get(name, "no such array"), saved.get(name, "no such array")

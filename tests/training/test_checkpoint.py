@@ -51,6 +51,16 @@ def test_only_the_latest_are_kept(folder):
     assert sorted(path.name for path in folder.iterdir()) == ["3", "4"]
 
 
+def test_what_an_interrupted_writer_left_is_removed_by_the_next_one_only(folder):
+    unfinished = folder / "3.orbax-checkpoint-tmp" / "state"
+    unfinished.mkdir(parents=True)
+    with Checkpoints(folder) as checkpoints:
+        assert checkpoints.restore(STATE).epoch == 2 and unfinished.exists()
+        checkpoints.save(3, STATE, meta={})
+        checkpoints.wait()
+        assert checkpoints.restore(STATE).epoch == 3 and not unfinished.exists()
+
+
 def test_an_epoch_is_never_overwritten(folder):
     with Checkpoints(folder) as checkpoints:
         for epoch in (1, 2):
@@ -99,6 +109,24 @@ DAMAGE = {
     "no meta": lambda folder: shutil.rmtree(folder / "meta"),
     "nothing": lambda folder: [shutil.rmtree(path) for path in folder.iterdir() if path.is_dir()],
 }
+
+
+def test_no_changed_byte_goes_unnoticed(folder):
+    expected = jax.tree.leaves(jax.tree.map(lambda array: array + np.asarray(2, array.dtype), STATE))
+    files = [path for path in (folder / "2").rglob("*") if path.is_file() and path.stat().st_size]
+    named = 0
+    for path in files:
+        whole = path.read_bytes()
+        for place in np.random.default_rng(0).integers(0, len(whole), 4):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :])
+            with Checkpoints(folder) as checkpoints:
+                try:
+                    for got, array in zip(jax.tree.leaves(checkpoints.restore(STATE).state), expected, strict=True):
+                        np.testing.assert_array_equal(got, array)
+                except RunError:
+                    named += 1
+        path.write_bytes(whole)
+    assert named >= 4
 
 
 @pytest.mark.parametrize("how", DAMAGE)
