@@ -46,21 +46,22 @@ def check_events(
     for column in ("timestamp", "activity", "count", "known_at", "order"):
         if column in table.column_names:
             no_nulls("events", column, table[column])
+    individual = individuals.lookup(table["individual_id"])
+    lost = _unknown_or_elsewhere(table, individual, accounts, individuals, strays)
+    individual[lost] = -1
+
     times = {
         column: read_times("events", column, table[column], timezone)
         for column in ("timestamp", "known_at")
         if column in table.column_names
     }
     time, known = times["timestamp"].values, times["known_at"].values if "known_at" in times else None
+    outside = _outside(table, individual, time, accounts, individuals, strays)
+    individual[outside] = -1
+
     count = _counts(table["count"]) if "count" in table.column_names else None
     order = _whole("order", table["order"]) if "order" in table.column_names else None
     activity, activities = read_activities(table["activity"])
-
-    individual = individuals.lookup(table["individual_id"])
-    lost = _unknown_or_elsewhere(table, individual, accounts, individuals, strays)
-    individual[lost] = -1
-    outside = _outside(table, individual, time, accounts, individuals, strays)
-    individual[outside] = -1
     events = Events(
         individual=individual,
         time=time,

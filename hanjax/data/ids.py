@@ -14,7 +14,7 @@ from jaxtyping import Int
 from hanjax.data.frames import COLUMNS, Frames
 from hanjax.errors import DataError
 
-_PIECE = 1 << 22
+_PIECE = 1 << 19
 _LARGEST = np.iinfo(np.int64).max
 
 
@@ -57,7 +57,7 @@ def no_nulls(table: str, column: str, data: pa.ChunkedArray) -> None:
 def _kind(table: str, column: str, data: pa.ChunkedArray) -> str:
     """Whether ids are integers or strings."""
     kind = data.type.value_type if pa.types.is_dictionary(data.type) else data.type
-    if pa.types.is_integer(kind) and not (kind == pa.uint64() and pc.max(data).as_py() > _LARGEST):
+    if pa.types.is_integer(kind) and not (kind == pa.uint64() and pc.max(data.cast(kind)).as_py() > _LARGEST):
         return "integers"
     if is_text(kind):
         return "strings"
@@ -121,7 +121,6 @@ class Lookup:
         self.ids = ids
         self._table: np.ndarray | None = None
         self._low = 0
-        self._known: tuple = (None, None, None)
         if pa.types.is_integer(ids.type) and len(ids):
             values = ids.to_numpy()
             low, high = int(values.min()), int(values.max())
@@ -132,39 +131,49 @@ class Lookup:
 
     def __call__(self, column: pa.ChunkedArray) -> Int[np.ndarray, " n"]:
         """The position of each value of a column; -1 where it is not among the ids."""
+        if pa.types.is_dictionary(column.type):
+            return self._encoded(column)
         codes = np.empty(len(column), np.int32)
         start = 0
         for piece in self._pieces(column):
-            codes[start : start + len(piece)] = self._piece(piece)
+            codes[start : start + len(piece)] = self._tabled(piece) if self._table is not None else self._hashed(piece)
             start += len(piece)
         return codes
 
     def _pieces(self, column: pa.ChunkedArray) -> Iterator[pa.Array]:
-        """Parts of a column: its chunks where looking up is cheap, large ones where each builds a hash table."""
-        if not len(column):
-            return
-        if pa.types.is_dictionary(column.type):
-            yield from column.unify_dictionaries().chunks
-        else:
-            for start in range(0, len(column), _PIECE):
-                piece = column.slice(start, _PIECE)
-                yield from piece.chunks if self._table is not None else [_one(piece)]
+        """Parts of a column: small ones where looking up is cheap, large ones where each builds a hash table."""
+        size = _PIECE if self._table is not None else 8 * _PIECE
+        for start in range(0, len(column), size):
+            piece = column.slice(start, size)
+            yield from piece.chunks if self._table is not None else [_one(piece)]
 
-    def _piece(self, piece: pa.Array) -> Int[np.ndarray, " n"]:
-        if isinstance(piece, pa.DictionaryArray):
-            return self._dictionary(piece.dictionary)[piece.indices.to_numpy(zero_copy_only=False)]
-        if self._table is not None:
-            position = piece.cast(pa.int64()).to_numpy(zero_copy_only=False) - self._low
-            return self._table.take(position, mode="clip")
+    def _tabled(self, piece: pa.Array) -> Int[np.ndarray, " n"]:
+        position = piece.cast(pa.int64()).to_numpy(zero_copy_only=False) - self._low
+        assert self._table is not None
+        return self._table.take(position, mode="clip")
+
+    def _hashed(self, piece: pa.Array) -> Int[np.ndarray, " n"]:
         found = pc.index_in(piece.cast(self.ids.type), value_set=self.ids)
         return found.fill_null(-1).to_numpy(zero_copy_only=False)
 
-    def _dictionary(self, values: pa.Array) -> Int[np.ndarray, " n"]:
-        """The positions of a dictionary's values, kept for the next chunk with the same dictionary."""
-        key = (len(values), values.offset, tuple(buffer.address for buffer in values.buffers() if buffer))
-        if self._known[0] != key:
-            self._known = (key, values, self._piece(values))
-        return self._known[2]
+    def _encoded(self, column: pa.ChunkedArray) -> Int[np.ndarray, " n"]:
+        """Looks up the values of each distinct dictionary, and then the rows among them."""
+        keys = [_addresses(chunk.dictionary) for chunk in column.chunks]
+        dictionaries = dict(zip(keys, (chunk.dictionary for chunk in column.chunks), strict=True))
+        found = self(pa.chunked_array(list(dictionaries.values()), type=column.type.value_type))
+        ends = np.cumsum([len(values) for values in dictionaries.values()])
+        part = dict(zip(dictionaries, np.split(found, ends[:-1]), strict=True))
+        codes = np.empty(len(column), np.int32)
+        start = 0
+        for chunk, key in zip(column.chunks, keys, strict=True):
+            codes[start : start + len(chunk)] = part[key][chunk.indices.to_numpy(zero_copy_only=False)]
+            start += len(chunk)
+        return codes
+
+
+def _addresses(values: pa.Array) -> tuple:
+    """Where an array lies in memory: the same for each chunk that shares a dictionary."""
+    return len(values), values.offset, *(buffer.address for buffer in values.buffers() if buffer)
 
 
 def _one(piece: pa.ChunkedArray) -> pa.Array:

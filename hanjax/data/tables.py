@@ -16,6 +16,8 @@ from hanjax.data.strays import Strays
 from hanjax.data.times import MISSING, check_timezone
 from hanjax.types import Tables
 
+_PIECE = 1 << 19
+
 
 def check(tables: Tables, config: PanelConfig | None = None) -> Log:
     """Checks a user's tables, and turns them into plain arrays.
@@ -148,7 +150,9 @@ def _renumbered(codes: Int[np.ndarray, " e"], final: Int[np.ndarray, " n"]) -> I
     """Final codes of events' individuals."""
     if (final == np.arange(len(final))).all():
         return codes
-    return final.take(codes, out=codes, mode="clip")
+    for start in range(0, len(codes), _PIECE):
+        codes[start : start + _PIECE] = final[codes[start : start + _PIECE]]
+    return codes
 
 
 def _observation(

@@ -1,5 +1,7 @@
 """Whatever a user can get wrong: the message names the table, the column, how many rows, the first, and the remedy."""
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -369,3 +371,10 @@ def test_strays_only_are_an_error_even_when_dropped():
         check(altered("events", individual_id=99), PanelConfig(strays="drop"))
     with pytest.raises(DataError, match="individuals: no row is left"):
         check(altered("individuals", account_id=99), PanelConfig(strays="drop"))
+
+
+def test_another_librarys_table_needs_narwhals(monkeypatch):
+    polars = pytest.importorskip("polars")
+    monkeypatch.setitem(sys.modules, "narwhals", None)
+    with pytest.raises(DataError, match=r"events: a polars\..*DataFrame needs the package narwhals \(pip install"):
+        check(small(events=polars.from_pandas(small().events)))
