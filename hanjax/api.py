@@ -1,5 +1,6 @@
 """The front door: tables in, DataFrames out."""
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,7 +132,7 @@ def fit(
             rows[TRAIN],
             rows[VALIDATION],
             run.network,
-            config.train,
+            dataclasses.replace(config.train, positive_weight=run.positive_weight),
             checkpoints=checkpoints,
             resume=resume,
             progress=tqdm_progress() if progress else None,
@@ -293,7 +294,19 @@ def _prepare(tables: Tables, config: Config) -> tuple[Run, Panel]:
         horizons=len(config.panel.horizons),
         max_members=encoding.max_members,
     )
-    return Run(config=config, encoding=encoding, sizes=sizes, split=split, fingerprint=_fingerprint(panel)), panel
+    weight = config.train.positive_weight
+    if weight is None:
+        label = panel.batch.label[training[log.account_ids.get_indexer(panel.samples["account_id"])]]
+        weight = max(1.0, float((label == 0).sum() / max(1, (label == 1).sum())))
+    run = Run(
+        config=config,
+        encoding=encoding,
+        sizes=sizes,
+        positive_weight=weight,
+        split=split,
+        fingerprint=_fingerprint(panel),
+    )
+    return run, panel
 
 
 def _fingerprint(panel: Panel) -> str:
@@ -339,7 +352,7 @@ def _score(run: Run, panel: Panel, *, raw: bool = False, progress: bool = False)
         panel,
         run.network,
         run.params,
-        positive_weight=run.config.train.positive_weight,
+        positive_weight=run.positive_weight,
         horizons=run.config.panel.horizons,
         raw=raw,
         progress=bar and bar.update,

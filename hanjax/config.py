@@ -118,8 +118,10 @@ class TrainConfig:
     epochs: int = setting(20, "passes over the training samples, at most")
     batch_size: int = setting(512, "samples in a step")
     learning_rate: float = setting(0.01, "of Adam")
-    positive_weight: float = setting(500.0, "weight w of a conversion in the loss; undone in probabilities")
-    patience: int | None = setting(5, "stop after this many epochs without a better validation AUC; none: never")
+    positive_weight: float | None = setting(
+        None, "weight w of a conversion in the loss, undone in probabilities; none: as many as there are other samples"
+    )
+    patience: int | None = setting(10, "stop after this many epochs without a better validation AUC; none: never")
     gradient_clip: float | None = setting(None, "largest norm of a step's gradient; none: no clipping")
     seed: int = setting(0, "of the split, the parameters and the order of the samples")
 
@@ -127,8 +129,9 @@ class TrainConfig:
         """Checks each value."""
         for name in ("epochs", "batch_size"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "an integer of at least 1")
-        for name in ("learning_rate", "positive_weight"):
-            _require(getattr(self, name) > 0, name, getattr(self, name), "above 0")
+        _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+        weight = self.positive_weight
+        _require(weight is None or weight > 0, "positive_weight", weight, "above 0, or none")
         _require(0 <= self.validation < 1, "validation", self.validation, "at least 0 and below 1")
         _require(self.test >= 0, "test", self.test, "at least 0")
         _require(self.patience is None or self.patience >= 1, "patience", self.patience, "at least 1, or none")
@@ -136,8 +139,8 @@ class TrainConfig:
 
     @classmethod
     def paper(cls) -> "TrainConfig":
-        """The paper's training: a fixed 20 epochs, no selection, 381 of 2516 accounts for the test."""
-        return cls(validation=0.0, patience=None, test=381 / 2516)
+        """The paper's training: w = 500, a fixed 20 epochs, no selection, 381 of 2516 accounts for the test."""
+        return cls(positive_weight=500.0, validation=0.0, patience=None, test=381 / 2516)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The run folder: everything needed to score new data, read and written in one place.
 
 config.json     the settings, and the version that wrote them
-encoding.json   vocabulary, levels, scales and sizes, fitted on the training accounts
+encoding.json   vocabulary, levels, scales, sizes and class weight, fitted on the training accounts
 split.csv       which account was for training, validation or the test
 history.csv     one row an epoch
 metrics.json    how well it does, by part
@@ -40,6 +40,7 @@ class Run:
         config: the settings.
         encoding: what was fitted on the training accounts.
         sizes: the model's sizes.
+        positive_weight: the class weight of the loss, which is taken out of probabilities.
         split: "train", "validation" or "test" by account id.
         params: the parameters of the best epoch; None until trained.
         history: one row an epoch.
@@ -51,6 +52,7 @@ class Run:
     config: Config
     encoding: Encoding
     sizes: Sizes
+    positive_weight: float
     split: pd.Series
     params: Params | None = None
     history: pd.DataFrame | None = None
@@ -79,7 +81,12 @@ class Run:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         stored = {"format": FORMAT, "version": __version__, **self.config.to_dict()}
-        encoding = {"sizes": dataclasses.asdict(self.sizes), "fingerprint": self.fingerprint, **self.encoding.to_dict()}
+        encoding = {
+            "sizes": dataclasses.asdict(self.sizes),
+            "positive_weight": self.positive_weight,
+            "fingerprint": self.fingerprint,
+            **self.encoding.to_dict(),
+        }
         self._replace("config.json", _json(stored))
         self._replace("encoding.json", _json(encoding))
         self._replace("split.csv", self.split.rename_axis("account_id").to_csv().encode())
@@ -131,6 +138,7 @@ class Run:
             run = cls(
                 config=Config.from_dict(stored),
                 sizes=Sizes(**{**sizes, "levels": tuple(sizes["levels"])}),
+                positive_weight=encoding.pop("positive_weight"),
                 fingerprint=encoding.pop("fingerprint"),
                 encoding=Encoding.from_dict(encoding),
                 split=_read_csv(folder / "split.csv", dtype=str).set_index("account_id")["part"],
