@@ -4,7 +4,7 @@ import json
 import shutil
 import zlib
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -122,7 +122,7 @@ class Checkpoints:
         """Waits, and frees the threads that write."""
         self._manager.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Checkpoints":
         """Returns itself; the end of the ``with`` block closes it."""
         return self
 

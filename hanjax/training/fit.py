@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +13,10 @@ from jaxtyping import Int, PyTree
 from hanjax.config import TrainConfig
 from hanjax.data.batches import Plan, plan_epoch
 from hanjax.errors import DataError, RunError
+from hanjax.evaluation.calibration import unweight
 from hanjax.evaluation.metrics import auc
 from hanjax.training.checkpoint import Checkpoints
-from hanjax.training.losses import base_rate_logit, unweight
+from hanjax.training.losses import balanced_weight, base_rate_logit
 from hanjax.training.step import Measurements, Network, Programs, TrainState, programs
 from hanjax.types import Batch
 
@@ -49,13 +50,16 @@ class Fitted(NamedTuple):
         params: the parameters of the best epoch.
         history: one row an epoch, with the fields of ``Epoch``.
         best_epoch: the epoch they are from; the last one if there was no validation.
+        positive_weight: w, the weight of a conversion in the loss, which is still in the log-odds.
     """
 
     params: PyTree
     history: pd.DataFrame
     best_epoch: int
+    positive_weight: float
 
 
+@runtime_checkable
 class Progress(Protocol):
     """What is called after every epoch, if anything."""
 
@@ -148,8 +152,10 @@ def fit_panel(
     _check_finite(batch)
     train_rows = _with_outcome(batch, train_rows, "training")
     key = jax.random.key(config.seed)
-    compiled = programs(network, config)
-    initial_logit = base_rate_logit(np.asarray(batch.label)[train_rows], positive_weight=config.positive_weight)
+    label = np.asarray(batch.label)[train_rows]
+    weight = balanced_weight(label) if config.positive_weight is None else config.positive_weight
+    compiled = programs(network, config, positive_weight=weight)
+    initial_logit = base_rate_logit(label, positive_weight=weight)
     params = _own(network.init(jax.random.fold_in(key, 0), jnp.asarray(initial_logit)))
     training = Training(compiled.start(params), _own(params), Best(0, np.nan, np.nan), ())
     if checkpoints is not None and (latest := checkpoints.latest()) is not None:
@@ -162,7 +168,7 @@ def fit_panel(
         return plan_epoch(batch, train_rows, batch_size=config.batch_size, seed=np.asarray(seed))
 
     panel = jax.device_put(batch)
-    validate = _validation(batch, validation_rows, compiled, config)
+    validate = _validation(batch, validation_rows, compiled, config, weight)
     epoch, upcoming = len(training.history), None
     try:
         while not _finished(epoch, training.best, config):
@@ -184,7 +190,7 @@ def fit_panel(
         if checkpoints is not None:
             checkpoints.wait()  # even when interrupted, the last complete epoch gets to the disk
     history = pd.DataFrame(training.history, columns=list(Epoch._fields))
-    return Fitted(training.best_params, history, training.best.epoch)
+    return Fitted(training.best_params, history, training.best.epoch, weight)
 
 
 def tqdm_progress() -> Progress:
@@ -238,7 +244,7 @@ def _own(tree: PyTree) -> PyTree:
 
 
 def _validation(
-    batch: Batch, rows: Int[np.ndarray, " v"], compiled: Programs, config: TrainConfig
+    batch: Batch, rows: Int[np.ndarray, " v"], compiled: Programs, config: TrainConfig, positive_weight: float
 ) -> Callable[[PyTree, Batch], tuple[float, float]]:
     """Makes a function of parameters and panel that gives the AUC and the log-loss on the samples; NaN without any."""
     if len(rows) == 0:
@@ -254,7 +260,7 @@ def _validation(
             raise RunError(f"A prediction for validation is not finite. {_remedy(config)}")
         horizons = [float(auc(z, y, where=known)) for z, y, known in zip(logit.T, label.T, where.T, strict=True)]
         defined = [value for value in horizons if not np.isnan(value)]
-        logit = unweight(logit, positive_weight=config.positive_weight)
+        logit = unweight(logit, positive_weight=positive_weight)
         surprise = np.logaddexp(0, np.where(label == 1, -logit, logit))
         return float(np.mean(defined)) if defined else np.nan, float(surprise[where].mean())
 

@@ -1,4 +1,4 @@
-"""The weighted cross-entropy of the paper, from log-odds, and what the weight does to log-odds."""
+"""The weighted cross-entropy of the paper, from log-odds, and the constants that the data give it."""
 
 import jax
 import jax.numpy as jnp
@@ -67,23 +67,19 @@ def base_rate_logit(label: Float[np.ndarray, "n H"], *, positive_weight: float =
     return np.log(positive_weight * converted / not_converted).astype(np.float32)
 
 
-def unweight(logit: Float[Array, "*shape"], *, positive_weight: float) -> Float[Array, "*shape"]:
-    """Takes the class weight out of log-odds, so that they are those of conversion.
-
-    A model trained with weight w estimates q = w p / (w p + 1 - p), hence p = q / (q + w (1 - q)); in log-odds this is
-    a subtraction of log w.
+def balanced_weight(label: Float[np.ndarray, "n H"]) -> float:
+    """The weight that makes conversions count as much as all other known outcomes together, but at least 1.
 
     Args:
-        logit: any shape; log-odds of a model trained with the weight.
-        positive_weight: w, the weight of a conversion in training.
+        label: ``[n, H]`` 1 converted, 0 not, NaN unknown.
 
     Returns:
-        The same shape; log-odds of p.
+        w = max(1, n0 / n1), over all horizons.
 
     Example:
-        >>> from hanjax.training.losses import unweight
         >>> import numpy as np
-        >>> float(unweight(np.log(500.0), positive_weight=500.0))
-        0.0
+        >>> from hanjax.training.losses import balanced_weight
+        >>> balanced_weight(np.array([[1.0], [0.0], [0.0], [np.nan]]))
+        2.0
     """
-    return logit - np.log(positive_weight)
+    return max(1.0, float(np.sum(label == 0) / max(1, np.sum(label == 1))))

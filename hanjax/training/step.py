@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import optax
@@ -14,6 +14,7 @@ from hanjax.training.losses import cross_entropy_loss
 from hanjax.types import Batch, Output
 
 
+@runtime_checkable
 class Network(Protocol):
     """What training asks of a model: two pure functions."""
 
@@ -94,14 +95,15 @@ class Programs(NamedTuple):
         return self.run_epoch.compilations + self.predict.compilations
 
 
-def programs(network: Network, config: TrainConfig) -> Programs:
+def programs(network: Network, config: TrainConfig, *, positive_weight: float) -> Programs:
     """Makes the programs that train a network; asking again with the same settings gives the ones already compiled.
 
     Args:
         network: the model, as pure functions.
-        config: the learning rate, the gradient clipping and the positive weight are used.
+        config: the learning rate and the gradient clipping are used.
+        positive_weight: w, the weight of a conversion in the loss.
     """
-    return _programs(network, config.learning_rate, config.gradient_clip, config.positive_weight)
+    return _programs(network, config.learning_rate, config.gradient_clip, positive_weight)
 
 
 @functools.lru_cache(maxsize=8)

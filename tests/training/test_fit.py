@@ -78,6 +78,13 @@ def test_validation_is_measured_on_the_kept_parameters():
     np.testing.assert_allclose(row["validation_log_loss"], -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p)), rtol=1e-5)
 
 
+def test_no_weight_given_means_a_balanced_one():
+    fitted = fit(2, positive_weight=None)
+    label = PANEL.label[TRAIN]
+    assert fitted.positive_weight == (label == 0).sum() / (label == 1).sum() > 1
+    assert_same_bits(fitted, fit(2, positive_weight=fitted.positive_weight))
+
+
 def test_the_same_seed_gives_the_same_bits_and_another_does_not():
     once, again, other = fit(), fit(), fit(seed=1)
     assert_same_bits(once, again)
@@ -168,10 +175,10 @@ def test_killed_and_resumed_gives_the_same_bits(tmp_path):
 
 @pytest.mark.slow
 def test_killed_at_any_moment_and_resumed_gives_the_same_bits(tmp_path):
-    whole, random = train(tmp_path / "whole", 200), np.random.default_rng()
+    whole, random = train(tmp_path / "whole", 60), np.random.default_rng()
     for attempt in range(10):
         after = random.uniform(0, 1.0)
-        reached, fitted = kill_and_resume(tmp_path / f"killed-{attempt}", epochs=200, after=after)
+        reached, fitted = kill_and_resume(tmp_path / f"killed-{attempt}", epochs=60, after=after)
         print(f"killed {after:.3f} s after the first checkpoint, at epoch {reached}")
         assert_same_bits(fitted, whole)
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hanjax.training.losses import base_rate_logit, cross_entropy_loss, unweight
+from hanjax.training.losses import balanced_weight, base_rate_logit, cross_entropy_loss
 
 
 def reference(logit, label, positive_weight, where):
@@ -21,7 +21,9 @@ def test_equals_the_formula(positive_weight, shape):
     rng = np.random.default_rng(0)
     logit = rng.normal(scale=4, size=shape).astype(np.float32)
     label, where = (rng.random(shape) < 0.3).astype(np.float32), rng.random(shape) < 0.8
-    loss = cross_entropy_loss(logit, label, positive_weight=positive_weight, where=where)
+    loss = cross_entropy_loss(
+        jnp.asarray(logit), jnp.asarray(label), positive_weight=positive_weight, where=jnp.asarray(where)
+    )
     np.testing.assert_allclose(loss, reference(logit, label, positive_weight, where), rtol=1e-6)
 
 
@@ -74,7 +76,7 @@ def test_the_base_rate_minimizes_the_loss_of_a_constant(positive_weight):
     label = np.array([[1, 0, 0, 0, np.nan], [1, 1, 0, np.nan, 0]], np.float32).T
     logit = base_rate_logit(label, positive_weight=positive_weight)
     np.testing.assert_allclose(logit, np.log(positive_weight * np.array([1 / 3, 1])), rtol=1e-6)
-    where = ~np.isnan(label)
+    label, where = jnp.asarray(label), jnp.asarray(~np.isnan(label))
     loss = lambda z: cross_entropy_loss(
         jnp.broadcast_to(z, label.shape), label, positive_weight=positive_weight, where=where
     )
@@ -86,7 +88,8 @@ def test_the_base_rate_of_one_class_is_finite():
     np.testing.assert_allclose(logit, [np.log(0.5 / 2), np.log(2 / 0.5), 0], rtol=1e-6)
 
 
-def test_unweighting_undoes_the_weight():
-    p = np.array([1e-6, 0.002, 0.5, 0.9])
-    q = 500 * p / (500 * p + 1 - p)
-    np.testing.assert_allclose(1 / (1 + np.exp(-unweight(np.log(q / (1 - q)), positive_weight=500.0))), p, rtol=1e-9)
+def test_the_balanced_weight():
+    label = np.array([[0, 0, 0, 1, np.nan, 0], [0, 0, 1, 1, np.nan, 0]], np.float32).T
+    assert balanced_weight(label) == 7 / 3
+    assert balanced_weight(1 - label) == 1  # conversions are never weighed down
+    assert balanced_weight(np.zeros((5, 1))) == 5

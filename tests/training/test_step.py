@@ -56,7 +56,7 @@ def test_an_epoch_equals_a_plain_loop(horizons, clip):
     params = Linear(horizons).init(jax.random.key(0), jnp.zeros(horizons))
     expected, (losses, outcomes, norms) = plain_loop(params, decode(whole), plan, config)
 
-    compiled = programs(Linear(horizons), config)
+    compiled = programs(Linear(horizons), config, positive_weight=5.0)
     state, measured = compiled.run_epoch(compiled.start(params), whole, plan)
     for name, value in expected.items():
         np.testing.assert_allclose(state.params[name], value, atol=1e-5, rtol=1e-5, err_msg=name)
@@ -67,7 +67,7 @@ def test_an_epoch_equals_a_plain_loop(horizons, clip):
 
 def test_what_fills_up_a_minibatch_weighs_nothing():
     whole, plan = panel(20), plan_epoch(panel(20), np.arange(20), batch_size=16, seed=SEED)
-    compiled, params = programs(Linear(), CONFIG), Linear().init(jax.random.key(0), jnp.zeros(1))
+    compiled, params = programs(Linear(), CONFIG, positive_weight=5.0), Linear().init(jax.random.key(0), jnp.zeros(1))
     others = plan._replace(samples=np.where(plan.mask, plan.samples, plan.samples[0, 0]))
     assert (others.samples != plan.samples).any()
     results = [compiled.run_epoch(compiled.start(jax.tree.map(jnp.copy, params)), whole, p) for p in (plan, others)]
@@ -77,7 +77,7 @@ def test_what_fills_up_a_minibatch_weighs_nothing():
 
 def test_the_state_is_used_up():
     whole, plan = panel(20), plan_epoch(panel(20), np.arange(20), batch_size=16, seed=SEED)
-    compiled = programs(Linear(), CONFIG)
+    compiled = programs(Linear(), CONFIG, positive_weight=5.0)
     state = compiled.start(Linear().init(jax.random.key(0), jnp.zeros(1)))
     compiled.run_epoch(state, whole, plan)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
@@ -87,7 +87,7 @@ def test_predictions_stand_in_the_order_of_the_rows():
     whole, rows = panel(30), np.array([22, 3, 3, 17, 0, 29])
     params = Linear().init(jax.random.key(0), jnp.zeros(1))
     plan = plan_chunks(whole, rows, chunk_size=4)
-    logit = np.asarray(programs(Linear(), CONFIG).predict(params, whole, plan))[plan.mask]
+    logit = np.asarray(programs(Linear(), CONFIG, positive_weight=5.0).predict(params, whole, plan))[plan.mask]
     dense = decode(whole)
     expected = dense_logit(params, type(dense)(*(table[rows] for table in dense)))
     np.testing.assert_allclose(logit, expected, rtol=1e-5, atol=1e-6)
@@ -95,7 +95,9 @@ def test_predictions_stand_in_the_order_of_the_rows():
 
 def test_one_compilation_a_rung():
     whole = panel(64)
-    compiled = programs(Linear(), TrainConfig(learning_rate=0.07))  # settings that no other test has
+    compiled = programs(
+        Linear(), TrainConfig(learning_rate=0.07), positive_weight=5.0
+    )  # settings that no other test has
     state = compiled.start(Linear().init(jax.random.key(0), jnp.zeros(1)))
     plan = plan_epoch(whole, np.arange(64), batch_size=16, seed=SEED)
     for _ in range(3):
@@ -105,12 +107,12 @@ def test_one_compilation_a_rung():
     for this in (wider, plan, wider):
         state, _ = compiled.run_epoch(state, whole, this)
     assert compiled.compilations == 2
-    assert programs(Linear(), TrainConfig(learning_rate=0.07)) is compiled
+    assert programs(Linear(), TrainConfig(learning_rate=0.07), positive_weight=5.0) is compiled
 
 
 def test_rungs_change_no_value():
     whole, plan = panel(20), plan_epoch(panel(20), np.arange(20), batch_size=16, seed=SEED)
-    compiled, params = programs(Linear(), CONFIG), Linear().init(jax.random.key(0), jnp.zeros(1))
+    compiled, params = programs(Linear(), CONFIG, positive_weight=5.0), Linear().init(jax.random.key(0), jnp.zeros(1))
     wider = plan._replace(
         windows=np.pad(plan.windows, ((0, 0), (0, 16))),
         window_sequences=np.pad(plan.window_sequences, ((0, 0), (0, 16), (0, 0))),
