@@ -41,7 +41,7 @@ def plain_loop(params, dense, plan, config):
             y = label[known]
             return jnp.mean(-config.positive_weight * y * jnp.log(p) - (1 - y) * jnp.log1p(-p))
 
-        value, gradient = jax.value_and_grad(loss)(params)
+        value, gradient = jax.jit(jax.value_and_grad(loss))(params)
         updates, opt_state = optimizer.update(gradient, opt_state, params)
         params = optax.apply_updates(params, updates)
         losses.append((float(value), int(known.sum()), float(optax.tree.norm(gradient))))
