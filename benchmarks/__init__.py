@@ -1,0 +1,1 @@
+"""Benchmarks: one script a question; run each as a module, ``python -m benchmarks.throughput``."""

@@ -1,6 +1,6 @@
 """How well does the network score real groups? Five fixed folds of Apache Incubator projects, beside regression.
 
-Command:  HANJAX_DATA=<folder> python benchmarks/asfi.py [--period W-SAT] [--preset paper|default] [--quick]
+Command:  HANJAX_DATA=<folder> python -m benchmarks.asfi [--period W-SAT] [--preset paper|default] [--quick]
 Time:     about ten minutes on two cores at weekly periods
 Expects:  $HANJAX_DATA/asfi with events, individuals, accounts and folds; it is not part of this project. Without it the
           script says so and ends.

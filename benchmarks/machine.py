@@ -25,3 +25,12 @@ def describe_machine() -> dict[str, Any]:
         "flax": flax.__version__,
         "numpy": np.__version__,
     }
+
+
+def peak_memory() -> float:
+    """The most memory that this process ever held, in GiB, as Linux counts it; NaN elsewhere."""
+    try:
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) / 2**20
+    except (OSError, StopIteration):
+        return float("nan")

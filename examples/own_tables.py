@@ -11,13 +11,14 @@ from pathlib import Path
 
 import hanjax
 
+NAMES = {"timestamp": "sent_at", "activity": "type", "individual_id": "contact", "account_id": "company"}
+
 
 def export(folder: Path, accounts: int) -> None:
     """Writes what a CRM might: a simulated market under other column names."""
     tables = hanjax.simulate(accounts=accounts, conversions=0.4, seed=3).tables
-    names = {"timestamp": "sent_at", "activity": "type", "individual_id": "contact", "account_id": "company"}
     for name in ("events", "individuals", "accounts"):
-        getattr(tables, name).rename(columns=names).to_csv(folder / f"{name}.csv.gz", index=False)
+        getattr(tables, name).rename(columns=NAMES).to_csv(folder / f"{name}.csv.gz", index=False)
 
 
 def main() -> None:
@@ -28,9 +29,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         export(folder, accounts=120 if quick else 600)
-        columns = (("timestamp", "sent_at"), ("activity", "type"), ("individual_id", "contact"), ("account_id", "company"))
+        columns = tuple(NAMES.items())
         config = hanjax.Config().replace(columns=columns, epochs=1 if quick else 8, test=0.2)
-        print(hanjax.describe(folder, config.panel).left_out)
+        print(hanjax.describe(folder, config.panel))
         run = hanjax.fit(folder, config=config)
         people = hanjax.score(run, folder, as_of="2021-08-31").individuals
     print(people.nlargest(3, "score")[["account_id", "individual_id", "score"]].to_string(index=False))

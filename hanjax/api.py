@@ -23,6 +23,7 @@ from hanjax.evaluation.over_time import over_time, summary
 from hanjax.nn.han import Sizes
 from hanjax.run import Run
 from hanjax.scoring.scores import score_panel
+from hanjax.training.losses import balanced_weight
 from hanjax.types import Panel, Scores, Tables
 
 Data = Tables | str | Path
@@ -296,8 +297,8 @@ def _prepare(tables: Tables, config: Config) -> tuple[Run, Panel]:
     )
     weight = config.train.positive_weight
     if weight is None:
-        label = panel.batch.label[training[log.account_ids.get_indexer(panel.samples["account_id"])]]
-        weight = max(1.0, float((label == 0).sum() / max(1, (label == 1).sum())))
+        rows = training[log.account_ids.get_indexer(panel.samples["account_id"])]
+        weight = balanced_weight(panel.batch.label[rows])
     run = Run(
         config=config,
         encoding=encoding,
@@ -369,13 +370,16 @@ def _time(date: Any, config: PanelConfig, name: str) -> int:
         assert stamp is not pd.NaT
     except (ValueError, AssertionError, TypeError):
         raise ConfigError(f"{name}: {date!r} is not a date, such as 2024-05-01.") from None
-    stamp = stamp.tz_localize(config.timezone) if stamp.tzinfo is None else stamp
+    if stamp.tzinfo is None:  # where clocks change at midnight, the first one that there is
+        stamp = stamp.tz_localize(config.timezone, ambiguous=True, nonexistent="shift_forward")
     return int(stamp.tz_convert("UTC").tz_localize(None).to_datetime64().astype("M8[us]").astype(np.int64))
 
 
 def _as_of(log: Log, config: PanelConfig, date: Any) -> tuple[Log, int]:
     """The log with observation running on to a cut-off just after its end, and that cut-off."""
-    time, end = _time(date, config, "as_of"), int(log.observed_to.max())
+    time, open_ended = _time(date, config, "as_of"), log.converted_at == NEVER
+    # By default an account is observed to its own conversion where that is later than everything else.
+    end = int(log.observed_to[open_ended if open_ended.any() else slice(None)].max())
     calendar = calendar_of(log._replace(observed_to=np.maximum(log.observed_to, time)), config)
     asked, last = calendar.period_of(np.array([time, end]))
     first = calendar.period_of(log.observed_from).min()
@@ -384,7 +388,7 @@ def _as_of(log: Log, config: PanelConfig, date: Any) -> tuple[Log, int]:
         raise DataError(f"as_of: {date} lies outside the log, which can be scored from {begin} to {stop} on.")
     cutoff = int(calendar.starts[asked])
     # Whoever is observed to the end of the log is still observed at the cut-off that follows it.
-    running = (log.observed_to == end) & (log.converted_at == NEVER)
+    running = (log.observed_to == end) & open_ended
     return log._replace(observed_to=np.where(running, max(end, cutoff), log.observed_to)), cutoff
 
 
