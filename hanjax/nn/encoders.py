@@ -112,9 +112,8 @@ class IndividualLayer(nnx.Module):
         # All categories share one table, each with its own rows. Without categories there is none: checkpoints
         # cannot hold an array of size zero.
         self.offsets = tuple(accumulate((0, *levels)))[:-1]
-        draw = nnx.initializers.normal(1.0)
-        parts = [known_only(draw(rngs.params(), (number, category_width))) for number in levels]
-        self.categories = nnx.Param(jnp.concatenate(parts)) if parts else None
+        table = nnx.initializers.normal(1.0)(rngs.params(), (sum(levels), category_width))
+        self.categories = nnx.Param(known_only(table, starts=self.offsets)) if levels else None
 
     def __call__(self, window: Float[Array, " d"], categories: Int[Array, " f"]) -> Float[Array, " e"]:
         """Joins the encoding ``window [d]`` with the ids ``categories [f]``."""
@@ -125,6 +124,12 @@ class IndividualLayer(nnx.Module):
         return joined if self.logits else jnp.tanh(joined)
 
 
-def known_only(table: Float[Array, "v d"]) -> Float[Array, "v d"]:
-    """The table with zeros for padding and the unknown, which training data rarely hold, so that they start neutral."""
-    return jnp.where(jnp.arange(table.shape[0])[:, None] < FIRST_KNOWN, 0.0, table)
+def known_only(table: Float[Array, "v d"], *, starts: tuple[int, ...] = (0,)) -> Float[Array, "v d"]:
+    """The table with zeros for padding and the unknown, which training data rarely hold, so that they start neutral.
+
+    Args:
+        table: ``[v, d]`` one or several tables below each other.
+        starts: the first row of each.
+    """
+    neutral = [start + i for start in starts for i in range(FIRST_KNOWN)]
+    return table.at[jnp.array(neutral, int)].set(0.0)

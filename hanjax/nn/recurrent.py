@@ -92,10 +92,13 @@ class GRU(nnx.Module):
 
     def __init__(self, features: int, width: int, *, rngs: nnx.Rngs):
         """Draws the parameters."""
-        self.input_kernel = uniform(rngs, (features, 3 * width), width)
-        self.input_bias = uniform(rngs, (3 * width,), width)
-        self.kernel = uniform(rngs, (width, 3 * width), width)
-        self.bias = uniform(rngs, (3 * width,), width)
+        # One draw for all four: each draw takes a while to compile.
+        rows, bound = features + width + 2, width**-0.5
+        drawn = jax.random.uniform(rngs.params(), (rows, 3 * width), minval=-bound, maxval=bound)
+        self.input_kernel = nnx.Param(drawn[:features])
+        self.kernel = nnx.Param(drawn[features:-2])
+        self.input_bias = nnx.Param(drawn[-2])
+        self.bias = nnx.Param(drawn[-1])
 
     def __call__(self, items: Float[Array, "n f"], *, where: Bool[Array, " n"]) -> Float[Array, "n d"]:
         """Returns the states ``[n, d]`` after each of the ``items [n, f]``."""
@@ -117,9 +120,3 @@ class GRU(nnx.Module):
 
     def _states(self, items: Array, where: Array, project: Callable[[Array], Array]) -> Array:
         return gru_states(items, where=where, project=project, kernel=self.kernel[...], bias=self.bias[...])
-
-
-def uniform(rngs: nnx.Rngs, shape: tuple[int, ...], width: int) -> nnx.Param:
-    """A parameter drawn uniformly from +-1/sqrt(width)."""
-    bound = width**-0.5
-    return nnx.Param(jax.random.uniform(rngs.params(), shape, minval=-bound, maxval=bound))

@@ -106,3 +106,12 @@ def test_without_categories_there_is_no_table():
     layer = IndividualLayer(4, (), category_width=2, width=3, rngs=nnx.Rngs(0))
     assert layer(jnp.ones(4), jnp.zeros(0, jnp.int32)).shape == (3,)
     assert all(leaf.size for leaf in jax.tree.leaves(nnx.split(layer, nnx.Param)[1]))
+
+
+def test_padding_and_the_unknown_start_neutral():
+    layer = IndividualLayer(4, (5, 3), category_width=2, width=6, rngs=nnx.Rngs(0))
+    neutral = (np.asarray(layer.categories[...]) == 0).all(axis=1)
+    np.testing.assert_array_equal(neutral, [True, True, False, False, False, True, True, False])
+    for encoder in (ActivityEncoder(5, 4, None, rngs=nnx.Rngs(0)), ActivityEncoder(5, 4, 3, rngs=nnx.Rngs(0))):
+        table = encoder.gru.input_kernel if encoder.embedding is None else encoder.embedding
+        np.testing.assert_array_equal((np.asarray(table[...]) == 0).all(axis=1), [True, True, False, False, False])
