@@ -65,7 +65,11 @@ def _draw(converted: Bool[np.ndarray, " n"], size: int, random: np.random.Genera
 
 def take_accounts(log: Log, wanted: Bool[np.ndarray, " a"]) -> Log:
     """The log of some accounts alone, as if there were no others."""
-    individuals = wanted[log.individual_account]
+    return _take(log, wanted, wanted[log.individual_account])
+
+
+def _take(log: Log, wanted: Bool[np.ndarray, " a"], individuals: Bool[np.ndarray, " n"]) -> Log:
+    """The log of some accounts and individuals; an account's individuals are wanted only if it is wanted itself."""
     events = individuals[log.event_individual]
     account, individual = np.cumsum(wanted) - 1, np.cumsum(individuals) - 1
 
@@ -131,6 +135,8 @@ def known_before(log: Log, time: int) -> Log:
         numbers=history(log.numbers),
         features=None if log.features is None else history(log.features),
     )
+    arrived = past.arrived_at < time
     present = np.zeros(len(log.account_ids), bool)
-    present[past.individual_account[past.arrived_at < time]] = True
-    return take_accounts(past, present & (past.observed_from < time))
+    present[past.individual_account[arrived]] = True
+    wanted = present & (past.observed_from < time)
+    return _take(past, wanted, arrived & wanted[past.individual_account])
