@@ -120,6 +120,7 @@ def make_panel(
             "n_members": np.bincount(group.sample, minlength=len(group.account)),
         }
     )
+    _check_segments(log, samples)
     samples = pd.concat([samples, log.segments.iloc[group.account].reset_index(drop=True)], axis=1)
     left_out += _left_out(log, calendar, config, sequences, group, seen)
     notes = [*log.notes, *_unknown(log, ids, static_table, static)]
@@ -135,6 +136,17 @@ def make_panel(
         notes=tuple(notes),
     )
     return panel, encoding
+
+
+def _check_segments(log: Log, samples: pd.DataFrame) -> None:
+    """Raises if a segment is called like a column of the samples or of the scores, which would replace one of them."""
+    own = {*samples, "probability", "raw_score", "rank", "attention", "label"}
+    taken = [name for name in map(str, log.segments) if name in own or name.startswith("probability_within_")]
+    if taken:
+        raise DataError(
+            f"accounts.{taken[0]}: a column of the scores has this name. Rename it, or leave it out with the setting "
+            f"exclude: {tuple(taken)!r}."
+        )
 
 
 def _columns(config: PanelConfig) -> int:
@@ -268,9 +280,9 @@ def _left_out(
 def _unknown(log: Log, ids: np.ndarray, static_table: np.ndarray, static: np.ndarray) -> list[str]:
     """Notes on activities and levels that the encoding has not seen."""
     notes = []
-    new = [name for name, i in zip(log.activities, ids, strict=True) if i == UNKNOWN]
+    counts = np.bincount(log.event_activity, minlength=len(log.activities)) * (ids == UNKNOWN)
+    new, events = [log.activities[i] for i in np.flatnonzero(counts)], int(counts.sum())
     if new:
-        events = int((ids[log.event_activity] == UNKNOWN).sum())
         notes.append(f"{events:,} events have an activity that training never saw: {', '.join(new[:5])}")
     levels = int((static_table[static] == UNKNOWN).any(axis=1).sum())
     if levels:
