@@ -74,7 +74,7 @@ def read_times(table: str, column: str, data: pa.ChunkedArray, timezone: str) ->
     if pa.types.is_dictionary(data.type):
         data = data.cast(data.type.value_type)
     kind = data.type
-    if pa.types.is_null(kind):
+    if data.null_count == len(data):  # of any type: pandas reads an empty column of a CSV file as floats
         return Times(np.full(len(data), MISSING), False)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         data = _parsed(table, column, data.cast(pa.large_string()))
