@@ -28,8 +28,8 @@ class Profile(NamedTuple):
 
     def __str__(self) -> str:
         """All of it as text."""
-        number = lambda value: "" if value != value else f"{value:,.4g}" if value % 1 else f"{value:,.0f}"
-        parts = [self.figures.to_string(formatters=dict.fromkeys(self.figures.columns, number))]
+        number = lambda value: f"{value:,.4g}" if value % 1 else f"{value:,.0f}"
+        parts = [self.figures.to_string(formatters=dict.fromkeys(self.figures.columns, number), na_rep="")]
         shares = pd.DataFrame({"events": self.activities, "share": self.activities / max(1, self.activities.sum())})
         parts.append(shares.to_string(formatters={"events": "{:,}".format, "share": "{:.1%}".format}))
         left = "nothing" if self.left_out.empty else self.left_out.to_string(index=False)
