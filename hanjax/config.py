@@ -6,6 +6,8 @@ Each field's ``help`` is what the command line shows. ``Config`` holds the three
 import dataclasses
 import difflib
 import json
+import math
+import numbers
 import tomllib
 import types
 import typing
@@ -20,6 +22,12 @@ from hanjax.errors import ConfigError
 def _require(holds: bool, name: str, value: object, expected: str) -> None:
     if not holds:
         raise ConfigError(f"{name}: expected {expected}, got {value!r}.")
+
+
+def _check_types(settings: Any) -> None:
+    """Checks and converts each value as its annotation says, however the settings were made."""
+    for one in dataclasses.fields(settings):
+        object.__setattr__(settings, one.name, _convert(one.name, getattr(settings, one.name), one.type))
 
 
 def setting(default: Any, help: str) -> Any:
@@ -63,6 +71,7 @@ class PanelConfig:
 
     def __post_init__(self) -> None:
         """Checks each value."""
+        _check_types(self)
         for name in ("window", "max_activities", "max_members"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "an integer of at least 1")
         ahead = self.horizons
@@ -94,8 +103,11 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Checks each value."""
+        _check_types(self)
         for name in ("activity_width", "window_width", "member_width", "category_width"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "an integer of at least 1")
+        size = self.activity_embedding
+        _require(size is None or size >= 1, "activity_embedding", size, "at least 1, or none")
 
     @classmethod
     def paper(cls) -> "ModelConfig":
@@ -127,15 +139,18 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Checks each value."""
+        _check_types(self)
         for name in ("epochs", "batch_size"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "an integer of at least 1")
-        _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+        _require(0 < self.learning_rate < math.inf, "learning_rate", self.learning_rate, "above 0")
         weight = self.positive_weight
-        _require(weight is None or weight > 0, "positive_weight", weight, "above 0, or none")
+        _require(weight is None or 0 < weight < math.inf, "positive_weight", weight, "above 0, or none")
         _require(0 <= self.validation < 1, "validation", self.validation, "at least 0 and below 1")
-        _require(self.test >= 0, "test", self.test, "at least 0")
+        share = isinstance(self.test, int) or self.test < 1
+        _require(self.test >= 0 and share, "test", self.test, "a share below 1, or a number of accounts")
         _require(self.patience is None or self.patience >= 1, "patience", self.patience, "at least 1, or none")
         _require(self.gradient_clip is None or self.gradient_clip > 0, "gradient_clip", self.gradient_clip, "above 0")
+        _require(0 <= self.seed < 2**32, "seed", self.seed, "at least 0 and below 2**32")
 
     @classmethod
     def paper(cls) -> "TrainConfig":
@@ -147,9 +162,9 @@ class TrainConfig:
 class Config:
     """All settings of a run."""
 
-    panel: PanelConfig = PanelConfig()
-    model: ModelConfig = ModelConfig()
-    train: TrainConfig = TrainConfig()
+    panel: PanelConfig = field(default_factory=PanelConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
 
     @classmethod
     def paper(cls) -> "Config":
@@ -270,6 +285,8 @@ def _convert(name: str, value: Any, kind: Any) -> Any:
         _require(len(value) == len(inner), name, value, f"{len(inner)} entries")
         return tuple(_convert(name, item, kind) for item, kind in zip(value, inner, strict=True))
     kinds = args if isinstance(kind, types.UnionType) else (kind,)
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):  # NumPy's numbers, too
+        value = int(value) if isinstance(value, numbers.Integral) else float(value)
     if float in kinds and int not in kinds and type(value) is int:
         value = float(value)
     wanted = " or ".join("none" if k is types.NoneType else k.__name__ for k in kinds)
