@@ -9,6 +9,7 @@ model.npz       the parameters of the best epoch
 checkpoints/    what training resumes from
 """
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -69,7 +70,8 @@ class Run:
         """Says what was trained on how much, and how well it does."""
         parts = ", ".join(f"{count:,} {part}" for part, count in self.split.value_counts().items())
         epochs = 0 if self.history is None else len(self.history)
-        figures = "".join(f"; {part} AUC {values['auc']:.3f}" for part, values in self.metrics.items())
+        known = {part: values["auc"] for part, values in self.metrics.items() if values["auc"] is not None}
+        figures = "".join(f"; {part} AUC {auc:.3f}" for part, auc in known.items())
         return f"Run({self.config.model.aggregator}, {epochs} epochs, accounts: {parts}{figures}, folder={self.folder})"
 
     def write(self, folder: str | Path) -> None:
@@ -85,9 +87,9 @@ class Run:
             "sizes": dataclasses.asdict(self.sizes),
             "positive_weight": self.positive_weight,
             "fingerprint": self.fingerprint,
+            "accounts": self.split.value_counts().to_dict(),
             **self.encoding.to_dict(),
         }
-        self._replace("config.json", _json(stored))
         self._replace("encoding.json", _json(encoding))
         self._replace("split.csv", self.split.rename_axis("account_id").to_csv().encode())
         if self.history is not None:
@@ -97,6 +99,7 @@ class Run:
             buffer = io.BytesIO()
             np.savez(buffer, **{path: np.asarray(leaf) for path, leaf in _leaves(self.params)})
             self._replace("model.npz", buffer.getvalue())
+        self._replace("config.json", _json(stored))  # last: a folder without it is no run yet
 
     def write_metrics(self) -> None:
         """Writes the figures alone."""
@@ -132,28 +135,46 @@ class Run:
                 f"{folder} was written by hanjax {written[1]} in format {written[0]}; this is hanjax {__version__}, "
                 f"which reads format {FORMAT}. Use that version, or train anew."
             )
+        with _reading(folder / "config.json"):
+            config = Config.from_dict(stored)
         encoding = _read_json(folder / "encoding.json")
-        try:
+        with _reading(folder / "encoding.json"):
             sizes = encoding.pop("sizes")
+            accounts = encoding.pop("accounts")
             run = cls(
-                config=Config.from_dict(stored),
+                config=config,
                 sizes=Sizes(**{**sizes, "levels": tuple(sizes["levels"])}),
-                positive_weight=encoding.pop("positive_weight"),
+                positive_weight=float(encoding.pop("positive_weight")),
                 fingerprint=encoding.pop("fingerprint"),
                 encoding=Encoding.from_dict(encoding),
-                split=_read_csv(folder / "split.csv", dtype=str).set_index("account_id")["part"],
+                split=pd.Series(dtype=str),
                 folder=folder,
             )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise RunError(f"{folder}/encoding.json or split.csv is damaged ({error!r}). Train anew.") from error
-        if (folder / "history.csv").exists():
-            run.history = _read_csv(folder / "history.csv")
+        with _reading(folder / "split.csv"):
+            # An account may be called NA: nothing in this file is missing.
+            table = pd.read_csv(folder / "split.csv", dtype=str, keep_default_na=False)
+            run.split = table.set_index("account_id")["part"]
+            if run.split.value_counts().to_dict() != accounts:
+                raise ValueError(f"it should hold {accounts}")
         run.metrics = _read_json(folder / "metrics.json")
         if (folder / "model.npz").exists():
             run.params = _read_params(folder / "model.npz", run)
+            with _reading(folder / "history.csv"):
+                run.history = pd.read_csv(folder / "history.csv")
+                if run.history["epoch"].tolist() != list(range(1, len(run.history) + 1)) or "loss" not in run.history:
+                    raise ValueError("it should hold one row an epoch")
         elif trained:
             raise RunError(f"{folder}: training has not finished. Continue it with `hanjax fit ... --resume`.")
         return run
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turns whatever a missing or damaged file leads to into an error that names the file."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{path} is missing or damaged ({error}). Restore it, or train anew.") from error
 
 
 def _json(value: Any) -> bytes:
@@ -161,17 +182,11 @@ def _json(value: Any) -> bytes:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} is missing or damaged ({error}). Restore it, or train anew.") from error
-
-
-def _read_csv(path: Path, **options: Any) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, **options)
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} is missing or damaged ({error}). Restore it, or train anew.") from error
+    with _reading(path):
+        value = json.loads(path.read_text())
+        if not isinstance(value, dict):
+            raise ValueError("it should hold an object")
+    return value
 
 
 def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -193,7 +208,8 @@ def _read_params(path: Path, run: Run) -> Params:
     except Exception as error:  # zip, pickle and value errors, by the kind of damage
         raise RunError(f"{path} is damaged ({error}). Restore it, or train anew.") from error
     expected = dict(_leaves(jax.eval_shape(run.network.init, jax.random.key(0))))
-    if {name: array.shape for name, array in flat.items()} != {name: leaf.shape for name, leaf in expected.items()}:
+    described = [{name: (a.shape, a.dtype) for name, a in arrays.items()} for arrays in (flat, expected)]
+    if described[0] != described[1]:
         raise RunError(f"{path} holds the parameters of another model than config.json and encoding.json describe.")
     return _nested(flat)
 
