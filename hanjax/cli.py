@@ -1,6 +1,7 @@
 """The command line: each command is a few lines over one function of ``hanjax.api``."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -50,12 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         COMMANDS[arguments[0]](arguments[1:])
-    except HanjaxError as error:
+    except (HanjaxError, OSError) as error:
         print(f"hanjax {arguments[0]}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         resumed = arguments[0] == "fit" and "--resume" not in arguments
-        command = " ".join(["hanjax", *arguments, *(["--resume"] if resumed else [])])
+        command = shlex.join(["hanjax", *arguments, *(["--resume"] if resumed else [])])
         print(
             f"\nInterrupted. {'Continue' if arguments[0] == 'fit' else 'Start again'} with: {command}", file=sys.stderr
         )
@@ -107,10 +108,11 @@ def demo(argv: Sequence[str]) -> None:
     start = Config().replace(epochs=4 if arguments.quick else 20)
     if data is None:
         data = out / "market"
-        simulate([str(data), "--accounts", "300" if arguments.quick else "1200", "--conversions", "0.3"])
+        if not (data / "market.json").exists():  # else it was interrupted later, and goes on from there
+            simulate([str(data), "--accounts", "300" if arguments.quick else "1200", "--conversions", "0.3"])
     config = _settings(arguments, start)
     describe([str(data), "--out", str(out)])
-    _fit(data, out / "run", config, resume=False)
+    _fit(data, out / "run", config, resume=True)
     evaluate([str(out / "run"), str(data), "--out", str(out / "evaluation")])
     score([str(out / "run"), str(data), "--out", str(out / "scores")])
     plot([str(out / "run"), str(data), "--out", str(out / "plots")])

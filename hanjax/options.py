@@ -36,7 +36,7 @@ def given(arguments: argparse.Namespace, config: type) -> dict[str, Any]:
 
 
 class _Parse:
-    """Parses text as an annotation says: ``int | None`` takes "none", ``tuple[int, ...]`` takes "1,4,13"."""
+    """Parses text as an annotation says: ``int | None`` takes "none", ``tuple[int, ...]`` takes "1,4,13" or "none"."""
 
     def __init__(self, kind: Any):
         self.kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
@@ -58,6 +58,8 @@ class _Parse:
 
 def _parse_tuple(text: str, kind: Any) -> tuple[Any, ...]:
     inner = typing.get_args(kind)[0]
+    if text.lower() == "none":
+        return ()
     items = [item.strip() for item in text.split(",") if item.strip()]
     if typing.get_origin(inner) is tuple:  # pairs: standard=theirs
         pairs = [tuple(item.split("=", 1)) for item in items]
