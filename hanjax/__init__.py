@@ -13,8 +13,9 @@ individuals a score of their own. The model is a three-level hierarchical attent
 Data: ``read`` a folder, or make ``Tables`` of DataFrames; ``describe`` says what is in them and what would be left out;
 ``encode`` makes the ``Panel`` of samples; ``simulate`` makes a market whose truth is known.
 
-Models: ``fit`` trains one and gives a ``Run``, ``load`` reads one back, ``score`` applies it, ``evaluate`` says how good
-it is on accounts it has not seen. ``Config`` holds every setting (``PanelConfig``, ``ModelConfig``, ``TrainConfig``).
+Models: ``fit`` trains one and gives a ``Run``, ``load`` reads one back, ``score`` applies it, ``evaluate`` says how
+good it is on accounts it has not seen. ``Config`` holds every setting (``PanelConfig``, ``ModelConfig``,
+``TrainConfig``).
 
 Research: ``Batch.from_dense`` takes dense tensors, ``network`` makes the model as pure functions of its parameters.
 

@@ -52,6 +52,7 @@ class AsOf:
     """
 
     def __init__(self, entity: Int[np.ndarray, " n"], cutoff: Int[np.ndarray, " n"], cutoffs: int):
+        """Joins thing and cut-off into one sorted key."""
         self.entity, self.cutoffs = entity, cutoffs
         self.key = entity.astype(np.int64) * cutoffs + cutoff
 
