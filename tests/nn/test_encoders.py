@@ -67,6 +67,8 @@ def test_ids_beyond_a_byte_are_distinct():
     near, far = jnp.array([30], jnp.uint16), jnp.array([30 + 256], jnp.uint16)
     difference = encoder(near, where=near > 0).value - encoder(far, where=far > 0).value
     assert jnp.abs(difference).max() > 1e-3
+    byte = near.astype(jnp.uint8)  # few ids in use, though there are more than a byte can count
+    np.testing.assert_array_equal(encoder(byte, where=byte > 0).value, encoder(near, where=near > 0).value)
 
 
 def test_a_window_equals_the_reference_wherever_its_quiet_periods_lie():
