@@ -274,6 +274,29 @@ def evaluate(run: Run | str | Path, data: Data, *, progress: bool = False) -> Ev
     return result
 
 
+def conversions(data: Data, config: PanelConfig | None = None) -> pd.Series:
+    """When accounts converted, to be drawn beside their scores.
+
+    Args:
+        data: tables, or their folder.
+        config: the data's settings; None for the defaults.
+
+    Returns:
+        The time of conversion by account id, in the settings' time zone, of the accounts that have converted.
+
+    Example:
+        >>> import hanjax
+        >>> from hanjax.api import conversions
+        >>> len(conversions(hanjax.simulate(accounts=50, conversions=0.2, seed=0).tables))
+        10
+    """
+    config = config or PanelConfig()
+    log = check(_tables(data), config)
+    converted = log.converted_at != NEVER
+    times = pd.DatetimeIndex(log.converted_at[converted].view("datetime64[us]")).tz_localize("UTC")
+    return pd.Series(times.tz_convert(config.timezone), index=log.account_ids[converted])
+
+
 def _tables(data: Data) -> Tables:
     return data if isinstance(data, Tables) else read(data)
 

@@ -226,14 +226,15 @@ def plot(argv: Sequence[str]) -> None:
     parser.add_argument("--account", action="append", help="id of an account, repeatable (default: the two likeliest)")
     arguments = parser.parse_args(argv)
     run = _run(arguments)
-    scores = api.score(run, arguments.data)
+    tables = api.read(arguments.data)
+    scores, converted_at = api.score(run, tables), api.conversions(tables, run.config.panel)
     out = arguments.out or Path(arguments.run) / "plots"
     out.mkdir(parents=True, exist_ok=True)
     ids = scores.accounts["account_id"]
     by_text = dict(zip(ids.astype(str), ids, strict=True))
-    likeliest = scores.accounts.groupby("account_id")["probability"].max().nlargest(2).index
+    likeliest = scores.accounts.sort_values("probability", ascending=False)["account_id"].unique()[:2]
     for account in [by_text.get(name, name) for name in arguments.account] if arguments.account else likeliest:
-        axes = draw.trajectory(scores, account)
+        axes = draw.trajectory(scores, account, converted_at=converted_at.get(account))
         axes.figure.savefig(out / f"account-{account}.png", dpi=150, bbox_inches="tight")
         plt.close(axes.figure)
     axes = draw.history(run.history)

@@ -132,6 +132,7 @@ def test_readme_links_to_files_that_exist(readme):
 
 def test_continuous_integration_runs_the_commands_of_the_readme(readme):
     script = ROOT / ".ci" / "run"
-    commands = re.findall(r"^pip install .*&&.*$", "".join(code for kind, code in blocks(readme) if kind == "bash"), re.M)
+    shell = "".join(code for language, code in blocks(readme) if language == "bash")
+    commands = re.findall(r"^pip install .*&&.*$", shell, re.M)
     assert commands == ["pip install . && hanjax demo", 'pip install ".[test]" && pytest']
     assert not script.exists() or "README.md" in script.read_text()  # it reads them there

@@ -261,8 +261,11 @@ def _left_out(
     last = span.last[account]
     beyond = np.maximum(cells.n_activities[latest] - config.max_activities, 0)
     unseen = cells.period[latest] >= last
-    never = np.setdiff1d(np.arange(len(log.individual_ids)), group.individual)
-    pairs = [f"{log.account_ids[a]} at {calendar.dates(np.array([c]))[0].date()}" for a, c in group.memberless[:5]]
+    member = np.zeros(len(log.individual_ids), bool)
+    member[group.individual] = True
+    never = np.flatnonzero(~member)
+    dates = calendar.dates(group.memberless[:5, 1]).strftime("%Y-%m-%d")
+    pairs = [f"{log.account_ids[a]} at {date}" for a, date in zip(group.memberless[:5, 0], dates, strict=True)]
     rows = [
         LeftOut(
             "events", f"beyond the {config.max_activities} activities kept of a period", int(beyond[~unseen].sum())
