@@ -52,14 +52,14 @@ def check(tables: Tables, config: PanelConfig | None = None) -> Log:
     accounts = check_accounts(given.accounts, config.timezone)
     people = check_individuals(given.individuals, accounts, strays, config.timezone)
     events = check_events(given.events, accounts, people, strays, config.timezone)
-    arrived_at, first_event = _arrivals(people, events)
+    arrived_at = _arrivals(people, events)
     codes = _codes(accounts, people, arrived_at, strays)
 
     order = codes.order
     account_code = codes.account[people.account[order]]
     categories, category_names = read_categories(people, codes.individual, config.exclude)
     numbers, segments = read_numbers(given.accounts, accounts, codes.account, config.exclude)
-    observed_from, observed_to, converted_at = _observation(accounts, people, events, arrived_at, first_event)
+    observed_from, observed_to, converted_at = _observation(accounts, people, events, arrived_at)
     kept = codes.account >= 0
     return Log(
         account_ids=as_index(accounts.ids.filter(kept), "account_id"),
@@ -98,21 +98,18 @@ class _Codes(NamedTuple):
     order: Int[np.ndarray, " m"]
 
 
-def _arrivals(people: Individuals, events: Events) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """When each individual arrived and first acted; ``NEVER`` where neither is known.
+def _arrivals(people: Individuals, events: Events) -> Int[np.ndarray, " n"]:
+    """When each individual arrived, by default when its first event was known; ``NEVER`` where there is none.
 
     The first event is looked for only where it is needed: where no arrival is given.
     """
     missing = people.arrived_at == MISSING
-    first = np.full(len(missing), NEVER)
     if not missing.any():
-        return people.arrived_at, first
-    np.minimum.at(first, events.individual, events.time)
-    seen = first
-    if events.known is not None:
-        seen = np.full(len(missing), NEVER)
-        np.minimum.at(seen, events.individual, np.maximum(events.time, events.known))
-    return np.where(missing, seen, people.arrived_at), first
+        return people.arrived_at
+    seen = np.full(len(missing), NEVER)
+    known = events.time if events.known is None else np.maximum(events.time, events.known)
+    np.minimum.at(seen, events.individual, known)
+    return np.where(missing, seen, people.arrived_at)
 
 
 def _codes(accounts: Accounts, people: Individuals, arrived_at: Int[np.ndarray, " n"], strays: Strays) -> _Codes:
@@ -160,18 +157,19 @@ def _observation(
     people: Individuals,
     events: Events,
     arrived_at: Int[np.ndarray, " n"],
-    first_event: Int[np.ndarray, " n"],
 ) -> tuple[Int[np.ndarray, " a"], Int[np.ndarray, " a"], Int[np.ndarray, " a"]]:
     """Each account's observed_from, observed_to and converted_at, with the defaults filled in.
 
-    Observation ends with the whole log by default, since an account's own last event would give its outcome away.
+    By default observation begins with the first arrival: an event before it was not known yet, so that counting from
+    it would tell of the future. It ends with the whole log, since an account's own last event would give its outcome
+    away.
     """
     end = max(int(events.time.max()), int(arrived_at[arrived_at != NEVER].max(initial=MISSING)))
     converted_at = np.where(accounts.converted_at == MISSING, NEVER, accounts.converted_at)
     default = np.maximum(end, accounts.converted_at)
     observed_to = np.where(accounts.observed_to == MISSING, default, accounts.observed_to)
     begin = np.minimum(converted_at, observed_to)
-    np.minimum.at(begin, people.account, np.minimum(arrived_at, first_event))
+    np.minimum.at(begin, people.account, arrived_at)
     observed_from = np.where(accounts.observed_from == MISSING, begin, accounts.observed_from)
     return observed_from, observed_to, converted_at
 

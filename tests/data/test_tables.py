@@ -253,11 +253,13 @@ def test_observation_ends_with_the_whole_log_by_default():
     assert log.observed_to.tolist() == microseconds("2024-01-15T10", "2024-02-01", "2024-03-01")
 
 
-def test_observation_begins_with_the_first_event_if_that_precedes_arrival():
+def test_observation_begins_with_the_first_arrival_not_with_an_event_that_was_unknown_then():
     events = small().events.assign(known_at="2024-01-20T00:00:00Z")
     tables = small(events=events, individuals=small().individuals.drop(columns="arrived_at"))
     log = check(tables._replace(accounts=small().accounts[["account_id"]]))
     assert log.arrived_at.tolist() == microseconds("2024-01-20") * 5
+    assert log.observed_from.tolist() == microseconds("2024-01-20") * 3
+    log = check(tables._replace(accounts=small().accounts[["account_id"]], events=small().events))
     assert log.observed_from.tolist() == microseconds("2024-01-08T10", "2024-01-10T10", "2024-01-11T10")
 
 

@@ -56,10 +56,7 @@ def test_check_agrees_with_joins(seed):
     people = people.assign(arrival=people["arrived_at"].fillna(people["individual_id"].map(first_seen)))
     people = people.dropna(subset="arrival").sort_values(["account_id", "arrival", "individual_id"])
     accounts = tables.accounts[tables.accounts["account_id"].isin(people["account_id"])].sort_values("account_id")
-    begin = pd.concat(
-        [people.groupby("account_id")["arrival"].min(), events.groupby("account_id")["timestamp"].min()], axis=1
-    ).min(axis=1)
-    begin = accounts["account_id"].map(begin)
+    begin = accounts["account_id"].map(people.groupby("account_id")["arrival"].min())
     begin = begin.where(~(begin > accounts["observed_to"]), accounts["observed_to"])
     end = max(events["timestamp"].max(), people["arrival"].max())
 
