@@ -135,8 +135,8 @@ def test_taking_accounts_equals_tables_of_these_accounts_alone():
 def cut_by_hand(data, date):
     """The tables as they would have been written just before a date."""
     before = lambda frame, column: frame[frame[column] < date]
-    individuals = before(data.individuals, "known_at")
-    individuals = before(individuals, "arrived_at")
+    individuals = before(data.individuals, "arrived_at")
+    individuals = before(individuals, "known_at") if "known_at" in individuals else individuals
     accounts = before(before(data.accounts, "known_at"), "observed_from")
     accounts = accounts[accounts["account_id"].isin(individuals["account_id"])]
     individuals = individuals[individuals["account_id"].isin(accounts["account_id"])]
@@ -170,11 +170,13 @@ def test_nothing_at_or_after_the_date_is_left():
     assert all((np.asarray(date) >= time).any() for date in before)
 
 
-def test_training_until_a_date_is_training_on_what_was_written_by_then():
+@pytest.mark.parametrize("constant", [False, True])
+def test_training_until_a_date_is_training_on_what_was_written_by_then(constant):
     data = trained.market()
-    later = data.individuals["arrived_at"] >= UNTIL
-    roles = data.individuals["source_of_arrival"].mask(later, "an advertisement")  # a level that comes up later
-    data = data._replace(individuals=data.individuals.assign(source_of_arrival=roles))
+    if constant:  # statics without a date, and a level that comes up later
+        people = data.individuals.drop_duplicates("individual_id").drop(columns="known_at")
+        roles = people["source_of_arrival"].mask(people["arrived_at"] >= UNTIL, "an advertisement")
+        data = data._replace(individuals=people.assign(source_of_arrival=roles))
     config = trained.CONFIG.replace(until="2021-02-24 12:00", validation=0.3)
     run, panel = _prepare(data, config)
     expected, by_hand = _prepare(cut_by_hand(data, UNTIL), config)
