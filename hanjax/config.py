@@ -250,11 +250,13 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     toml = path.suffix == ".toml"
     try:
         text = path.read_text(encoding="utf-8")
-        return tomllib.loads(text) if toml else json.loads(text)
+        stored = tomllib.loads(text) if toml else json.loads(text)
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file.") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: not valid {'TOML' if toml else 'JSON'} ({error}).") from None
+    _require(isinstance(stored, dict), str(path), stored, "a group of settings")
+    return stored
 
 
 def build(kind: Any, part: str, values: dict[str, Any]) -> Any:
@@ -269,6 +271,7 @@ def build(kind: Any, part: str, values: dict[str, Any]) -> Any:
         ConfigError: if there is no such field, or a value cannot work.
     """
     fields = {f.name: f for f in dataclasses.fields(kind)}
+    _require(isinstance(values, dict), repr(part), values, "a group of settings")
     _check_names(values, fields, f"the settings of {part!r}")
     return kind(**{name: _convert(name, value, fields[name].type) for name, value in values.items()})
 
