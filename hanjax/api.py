@@ -404,7 +404,8 @@ def _as_of(log: Log, config: PanelConfig, date: Any) -> tuple[Log, int]:
     # By default an account is observed to its own conversion where that is later than everything else.
     end = int(log.observed_to[open_ended if open_ended.any() else slice(None)].max())
     calendar = calendar_of(log._replace(observed_to=np.maximum(log.observed_to, time)), config)
-    asked, last = calendar.period_of(np.array([time, end]))
+    final = end if end in log.event_time else end - 1  # observation up to a cut-off holds nothing of what follows
+    asked, last = calendar.period_of(np.array([time, final]))
     first = calendar.period_of(log.observed_from).min()
     if not first < asked <= last + 1:
         begin, stop = calendar.dates(np.array([first + 1, last + 1])).strftime("%Y-%m-%d")
