@@ -161,7 +161,8 @@ class Run:
             run.params = _read_params(folder / "model.npz", run)
             with _reading(folder / "history.csv"):
                 run.history = pd.read_csv(folder / "history.csv")
-                if run.history["epoch"].tolist() != list(range(1, len(run.history) + 1)) or "loss" not in run.history:
+                epochs = run.history["epoch"].tolist()
+                if not epochs or epochs != list(range(1, len(epochs) + 1)) or "loss" not in run.history:
                     raise ValueError("it should hold one row an epoch")
         elif trained:
             raise RunError(f"{folder}: training has not finished. Continue it with `hanjax fit ... --resume`.")
@@ -203,7 +204,7 @@ def _read_params(path: Path, run: Run) -> Params:
     import jax
 
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             flat = {name: file[name] for name in file.files}
     except Exception as error:  # zip, pickle and value errors, by the kind of damage
         raise RunError(f"{path} is damaged ({error}). Restore it, or train anew.") from error
