@@ -1,6 +1,7 @@
 """The command line: each command is a few lines over one function of ``hanjax.api``."""
 
 import argparse
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -235,7 +236,8 @@ def plot(argv: Sequence[str]) -> None:
     likeliest = scores.accounts.sort_values("probability", ascending=False)["account_id"].unique()[:2]
     for account in [by_text.get(name, name) for name in arguments.account] if arguments.account else likeliest:
         axes = draw.trajectory(scores, account, converted_at=converted_at.get(account))
-        axes.figure.savefig(out / f"account-{account}.png", dpi=150, bbox_inches="tight")
+        name = re.sub(r"[^\w.-]", "_", str(account))  # an id may hold what a file's name may not
+        axes.figure.savefig(out / f"account-{name}.png", dpi=150, bbox_inches="tight")
         plt.close(axes.figure)
     axes = draw.history(run.history)
     axes.figure.savefig(out / "history.png", dpi=150, bbox_inches="tight")
