@@ -1,0 +1,288 @@
+"""The command line: each command does what its function does, and whatever goes wrong is one line on stderr."""
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hanjax
+from hanjax import cli
+from hanjax.cli import main
+from tests import trained
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with the market's tables in ``data``, the settings in ``settings.json`` and a trained run in ``run``."""
+    place = tmp_path_factory.mktemp("cli")
+    (place / "data").mkdir()
+    for name, table in trained.market()._asdict().items():
+        if table is not None:
+            table.to_parquet(place / "data" / f"{name}.parquet", index=False)
+    trained.CONFIG.write(place / "settings.json")
+    arguments = ["fit", place / "data", "--out", place / "run", "--config", place / "settings.json"]
+    assert main([str(argument) for argument in arguments]) == 0
+    return place
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+def same_scores(folder, **options):
+    """The scores in a folder are those of the function."""
+    found = hanjax.types.Scores(*(pd.read_parquet(folder / f"{n}.parquet") for n in ("accounts", "individuals")))
+    trained.assert_same_scores(found, hanjax.score(trained.trained(), trained.market(), **options))
+    return found
+
+
+def test_fit_is_the_functions(place, capsys):
+    again = hanjax.load(place / "run")
+    assert again.config == trained.CONFIG and again.encoding == trained.trained().encoding
+    scores = [hanjax.score(one, trained.market()) for one in (again, trained.trained())]
+    trained.assert_same_scores(*scores)
+
+
+def test_options_stand_over_the_file(place, tmp_path):
+    (tmp_path / "few.toml").write_text("[train]\nepochs = 7\nvalidation = 0.3\n[panel]\nwindow = 3\n")
+    parser = cli._parser("fit", "", out="")
+    for kind in (hanjax.PanelConfig, hanjax.ModelConfig, hanjax.TrainConfig):
+        cli.add_options(parser, kind, "")
+    arguments = parser.parse_args(["--config", str(tmp_path / "few.toml"), "--epochs", "1", "--test", "5"])
+    found = cli._settings(arguments, hanjax.Config.paper())
+    assert found == hanjax.Config().replace(epochs=1, validation=0.3, window=3, test=5)
+    assert cli._settings(parser.parse_args([]), hanjax.Config.paper()) == hanjax.Config.paper()
+
+
+def test_score_writes_what_is_documented(place, tmp_path, capsys):
+    assert run("score", place / "run", place / "data", "--out", tmp_path) == 0
+    found = same_scores(tmp_path)
+    assert list(found.accounts) == [
+        "account_id", "cutoff", "probability", "raw_score", "rank", "n_members", "attention", "name", "industry"
+    ]  # fmt: skip
+    assert list(found.individuals) == [
+        "account_id", "individual_id", "cutoff", "score", "share", "rank_in_account", "attention"
+    ]  # fmt: skip
+    assert len(found.accounts["attention"][0]) == 3
+    printed = capsys.readouterr().out
+    assert "most likely accounts at the latest cut-off, 2021-03-14" in printed
+    latest = found.accounts[found.accounts["cutoff"] == found.accounts["cutoff"].max()]
+    assert latest.loc[latest["rank"] == 1, "account_id"].iloc[0] in printed
+    assert f"{len(found.accounts)} scores of accounts, {len(found.individuals)} of individuals" in printed
+
+
+def test_score_as_of_a_date_and_raw(place):
+    assert run("score", place / "run", place / "data", "--as-of", "2021-02-17", "--raw") == 0
+    found = same_scores(place / "run" / "scores", as_of="2021-02-17", raw=True)
+    assert found.accounts["cutoff"].dt.strftime("%Y-%m-%d").unique().tolist() == ["2021-02-14"]
+    np.testing.assert_array_equal(found.accounts["probability"], found.accounts["raw_score"])
+
+
+def test_evaluate_prints_and_writes_the_figures(place, tmp_path, capsys):
+    assert run("evaluate", place / "run", place / "data", "--out", tmp_path / "figures") == 0
+    expected = hanjax.evaluate(place / "run", place / "data")
+    assert repr(expected) in capsys.readouterr().out
+    assert json.loads((place / "run" / "metrics.json").read_text())["test"] == expected.metrics
+    over_time = pd.read_csv(tmp_path / "figures" / "over_time.csv")
+    assert over_time["samples"].sum() == expected.metrics["samples"]
+    accounts = pd.read_parquet(tmp_path / "figures" / "accounts.parquet")
+    np.testing.assert_array_equal(accounts["label"], expected.scores.accounts["label"])
+    assert (tmp_path / "figures" / "individuals.parquet").exists()
+
+
+def test_plot_draws_the_accounts_and_the_training(place, tmp_path, capsys):
+    account = trained.panel().samples["account_id"].iloc[0]
+    assert run("plot", place / "run", place / "data", "--account", account, "--out", tmp_path / "plots") == 0
+    names = sorted(path.name for path in (tmp_path / "plots").iterdir())
+    assert names == [f"account-{account}.png", "history.png"]
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in names)
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in (tmp_path / "plots").iterdir())
+    assert run("plot", place / "run", place / "data", "--account", "nobody") == 1
+    assert "no score for 'nobody'" in capsys.readouterr().err
+
+
+def test_an_account_of_any_name_has_a_picture(place, tmp_path):
+    shutil.copytree(place / "data", tmp_path / "data")
+    first = trained.panel().samples["account_id"].iloc[0]
+    for path in (tmp_path / "data").iterdir():
+        table = pd.read_parquet(path)
+        table.assign(account_id=table["account_id"].replace(first, "../a b")).to_parquet(path, index=False)
+    out = tmp_path / "plots"
+    assert run("plot", place / "run", tmp_path / "data", "--account", "../a b", "--out", out) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["account-.._a_b.png", "history.png"]
+
+
+def test_describe_prints_and_writes_the_profile(place, tmp_path, capsys):
+    assert run("describe", place / "data", "--window", "3", "--out", tmp_path / "about") == 0
+    expected = str(hanjax.describe(trained.market(), hanjax.PanelConfig(window=3)))
+    printed = capsys.readouterr().out
+    assert printed == expected + "\n" == (tmp_path / "about" / "profile.txt").read_text()
+
+
+def test_simulate_writes_a_market(tmp_path, capsys):
+    assert run("simulate", tmp_path / "market", "--accounts", "12", "--weeks", "8", "--conversions", "0.3") == 0
+    found = hanjax.read(tmp_path / "market")
+    expected = hanjax.simulate(accounts=12, weeks=8, conversions=0.3).tables
+    assert found.events.num_rows == len(expected.events) and "12 accounts" in capsys.readouterr().out
+    assert run("simulate", tmp_path / "market", "--accounts", "13") == 1
+    assert "Give an empty or new folder" in capsys.readouterr().err
+    stored = tmp_path / "market" / "market.json"  # serves as settings
+    assert run("simulate", "--out", tmp_path / "again", "--config", stored, "--seed", "0") == 0
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "again" / "events.parquet"), expected.events)
+    assert run("simulate", tmp_path / "third", "--accounts", "0") == 1
+    assert "MarketConfig.accounts: 0 should be" in capsys.readouterr().err
+
+
+PARTS = ["evaluation", "market", "plots", "profile.txt", "run", "scores"]
+
+
+def test_the_demo_goes_the_whole_way_and_goes_on_after_an_interruption(place, tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def simulate(argv):  # the usual market, for which everything is compiled already
+        asked.append(argv)
+        shutil.copytree(place / "data", argv[0])
+        (Path(argv[0]) / "market.json").write_text("{}")
+
+    monkeypatch.setattr(cli, "simulate", simulate)
+    monkeypatch.setattr(cli, "evaluate", lambda argv: (_ for _ in ()).throw(KeyboardInterrupt))
+    command = ["demo", "--quick", "--out", str(tmp_path / "demo"), "--config", str(place / "settings.json")]
+    assert run(*command) == 130
+    assert f"Start again with: hanjax {shlex.join(command)}" in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.setattr(cli, "simulate", simulate)
+    assert run(*command) == 0
+    assert asked == [[str(tmp_path / "demo" / "market"), "--accounts", "300", "--conversions", "0.3"]]  # once
+    assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == PARTS
+    same_scores(tmp_path / "demo" / "scores")
+    assert len(list((tmp_path / "demo" / "plots").glob("account-*.png"))) == 2
+    assert "Everything lies in" in capsys.readouterr().out
+
+
+def test_the_demo_takes_ones_own_tables(place, tmp_path):
+    command = ["demo", "--data", place / "data", "--out", tmp_path / "demo", "--config", place / "settings.json"]
+    assert run(*command) == 0
+    assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == [name for name in PARTS if name != "market"]
+
+
+class Interrupt:
+    def __call__(self, row, *, epochs, done):
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_says_how_to_go_on_and_that_works(place, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "a run"  # a name that has to be quoted
+    with monkeypatch.context() as patch:
+        patch.setattr("hanjax.training.fit.tqdm_progress", Interrupt)
+        assert run("fit", place / "data", "--out", out, "--config", place / "settings.json") == 130
+    printed = capsys.readouterr().err
+    assert "Interrupted. Continue with: hanjax fit" in printed and "Traceback" not in printed
+    command = shlex.split(printed.split("Continue with: hanjax ")[1])
+    assert command[-1] == "--resume" and main(command) == 0
+    assert hanjax.load(out).history["loss"].tolist() == trained.trained().history["loss"].tolist()
+    monkeypatch.setattr("hanjax.api.describe", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert run("describe", place / "data") == 130
+    assert "Start again with: hanjax describe" in capsys.readouterr().err
+
+
+def one_line(capsys, *parts):
+    """What was printed is one line of explanation."""
+    printed = capsys.readouterr()
+    assert len(printed.err.strip().splitlines()) == 1 and "Traceback" not in printed.err, printed.err
+    assert all(part in printed.err for part in parts), printed.err
+    assert printed.out == ""
+
+
+def test_errors_are_one_line(place, tmp_path, capsys):
+    capsys.readouterr()
+    assert run("describe", tmp_path / "nowhere") == 1
+    one_line(capsys, "hanjax describe: ", "there is no such folder")
+    assert run("fit", place / "data", "--out", place / "run", "--config", place / "settings.json") == 1
+    one_line(capsys, "hanjax fit: ", "already holds a run")
+    assert run("fit", place / "data", "--out", tmp_path / "new", "--window", "0") == 1
+    one_line(capsys, "hanjax fit: window: expected an integer of at least 1, got 0")
+    assert run("fit", place / "data", "--config", tmp_path / "nowhere.json") == 1
+    one_line(capsys, "there is no such file")
+    assert run("score", tmp_path, place / "data") == 1
+    one_line(capsys, "hanjax score: ", "is not a run folder")
+    assert run("score", place / "run", place / "data", "--as-of", "2031-01-01") == 1
+    one_line(capsys, "lies outside the log")
+    assert run("score", place / "run", place / "data", "--as-of", "soon") == 1
+    one_line(capsys, "'soon' is not a date")
+
+
+def test_a_trained_model_keeps_its_settings(place, tmp_path, capsys):
+    (tmp_path / "columns.json").write_text(json.dumps({"panel": {"columns": [["activity", "what"]]}}))
+    shutil.copytree(place / "data", tmp_path / "renamed")
+    events = pd.read_parquet(tmp_path / "renamed" / "events.parquet").rename(columns={"activity": "what"})
+    events.to_parquet(tmp_path / "renamed" / "events.parquet", index=False)
+    options = ["--config", tmp_path / "columns.json", "--out", tmp_path / "scores"]
+    assert run("score", place / "run", tmp_path / "renamed", *options) == 0
+    same_scores(tmp_path / "scores")
+    capsys.readouterr()
+    assert run("score", place / "run", tmp_path / "renamed") == 1
+    one_line(capsys, "the column 'activity' is missing")
+    (tmp_path / "window.json").write_text('{"panel": {"window": 2}}')
+    assert run("score", place / "run", place / "data", "--config", tmp_path / "window.json") == 1
+    one_line(capsys, "a trained model keeps its settings; only columns, strays and timezone can change")
+
+
+def test_files_that_cannot_be_written_are_named(place, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for command in (["describe", place / "data"], ["score", place / "run", place / "data"]):
+        assert run(*command, "--out", tmp_path / "file") == 1
+        printed = capsys.readouterr().err
+        assert str(tmp_path / "file") in printed and "Traceback" not in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit", "data", "--window", "three"], "argument --window: 'three' is not int"),
+        (["fit", "data", "--keep", "middle"], "invalid choice: 'middle'"),
+        (["fit", "data", "--windw", "3"], "unrecognized arguments: --windw"),
+        (["fit"], "the following arguments are required: DATA"),
+        (["simulate"], "where to? Name a folder."),
+    ],
+)
+def test_wrong_usage_is_explained(arguments, message, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_unknown_commands_are_refused(capsys):
+    assert main(["fti"]) == 2
+    printed = capsys.readouterr().err
+    assert "there is no command 'fti'; there are demo, simulate, describe, fit, score, evaluate, plot" in printed
+
+
+def test_help_and_version(capsys):
+    for arguments in ([], ["-h"], ["--help"]):
+        assert main(arguments) == 0
+        text = capsys.readouterr().out
+        assert all(f"\n  {command} " in text for command in cli.COMMANDS)
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"hanjax {hanjax.__version__}\n"
+    for command in cli.COMMANDS:
+        with pytest.raises(SystemExit) as left:
+            main([command, "--help"])
+        text = capsys.readouterr().out
+        assert left.value.code == 0 and "--config" in text and "--out" in text
+
+
+def test_it_runs_from_the_source_folder():
+    command = [sys.executable, "-m", "hanjax"]
+    done = subprocess.run([*command, "--version"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"hanjax {hanjax.__version__}\n")
+    done = subprocess.run([*command, "describe", "nowhere"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith("hanjax describe: nowhere") and done.stdout == ""
