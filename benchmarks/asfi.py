@@ -5,7 +5,8 @@ Time:     about ten minutes on two cores at weekly periods
 Expects:  $HANJAX_DATA/asfi with events, individuals, accounts and folds; it is not part of this project. Without it the
           script says so and ends.
 Prints:   test AUC and average precision by fold, of the network and of logistic regression (scikit-learn) on the
-          account's activity counts of the same periods and its age, on exactly the same samples; writes JSON.
+          account's logged activity counts of the same periods and its age (plain and logged), on exactly the same
+          samples; writes JSON.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from hanjax.data.tables import check
 
 
 def regression_features(tables: hanjax.Tables, config: hanjax.PanelConfig, panel: hanjax.Panel) -> np.ndarray:
-    """Logged counts of each activity in each of the last W periods, and the logged age, of every sample's account."""
+    """Logged counts of each activity in each of the last W periods, and the age, of every sample's account."""
     log = check(tables, config)
     calendar = calendar_of(log, config)
     shape = (len(log.account_ids), len(calendar.starts) + config.window, len(log.activities))
@@ -39,7 +40,7 @@ def regression_features(tables: hanjax.Tables, config: hanjax.PanelConfig, panel
     cutoff = panel.samples["period"].to_numpy()
     lags = [counts[account, cutoff - lag] * (cutoff >= lag)[:, None] for lag in range(1, config.window + 1)]
     age = cutoff - calendar.period_of(log.observed_from)[account]
-    return np.log1p(np.concatenate([*lags, age[:, None]], axis=1))
+    return np.concatenate([*map(np.log1p, lags), age[:, None], np.log1p(age)[:, None]], axis=1)
 
 
 def main() -> None:
