@@ -1,24 +1,23 @@
 """The front door: tables in, DataFrames out."""
 
 import dataclasses
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool
 
 from hanjax.config import Config, PanelConfig
+from hanjax.data.dates import observed_until, parse_date
 from hanjax.data.encoding import Encoding, fit_encoding
-from hanjax.data.log import NEVER, Log
-from hanjax.data.panel import calendar_of, make_panel
+from hanjax.data.log import NEVER
+from hanjax.data.panel import fingerprint, make_panel
 from hanjax.data.profile import Profile, profile
 from hanjax.data.reading import read
 from hanjax.data.splits import TEST, TRAIN, VALIDATION, known_before, split_accounts, take_accounts
 from hanjax.data.tables import check
-from hanjax.errors import ConfigError, DataError, RunError
+from hanjax.errors import RunError
 from hanjax.evaluation.over_time import over_time, summary
 from hanjax.nn.han import Sizes
 from hanjax.run import Run
@@ -122,7 +121,7 @@ def fit(
     run, panel = _prepare(_tables(data), config)
     checkpoints = None
     if out is not None:
-        _check_folder(Path(out), run, resume)
+        run.claim(out, resume=resume)
         run.write(out)
         checkpoints = Checkpoints(Path(out) / "checkpoints")
     part = run.split.loc[panel.samples["account_id"]].to_numpy()
@@ -199,7 +198,7 @@ def score(run: Run | str | Path, data: Data, *, as_of: Any = None, raw: bool = F
     log = check(_tables(data), run.config.panel)
     cutoffs = None
     if as_of is not None:
-        log, cutoff = _as_of(log, run.config.panel, as_of)
+        log, cutoff = observed_until(log, run.config.panel, as_of)
         cutoffs = (cutoff, cutoff)
     panel, _ = make_panel(log, run.config.panel, run.encoding, cutoffs=cutoffs)
     return _score(run, panel, raw=raw, progress=progress)
@@ -254,9 +253,9 @@ def evaluate(run: Run | str | Path, data: Data, *, progress: bool = False) -> Ev
     log = check(_tables(data), run.config.panel)
     cutoffs = None
     if run.config.train.until is not None:
-        cutoffs = (_time(run.config.train.until, run.config.panel, "until"), NEVER)
+        cutoffs = (parse_date(run.config.train.until, run.config.panel.timezone, name="until"), NEVER)
     else:
-        log = take_accounts(log, _unseen(run, log))
+        log = take_accounts(log, run.unseen(log.account_ids))
     panel, _ = make_panel(log, run.config.panel, run.encoding, cutoffs=cutoffs)
     scores = _score(run, panel, progress=progress)
     label = panel.batch.label[:, 0]
@@ -305,7 +304,7 @@ def _prepare(tables: Tables, config: Config) -> tuple[Run, Panel]:
     """Splits, fits the encoding on the training accounts, and encodes training and validation accounts."""
     log = check(tables, config.panel)
     if config.train.until is not None:
-        log = known_before(log, _time(config.train.until, config.panel, "until"))
+        log = known_before(log, parse_date(config.train.until, config.panel.timezone, name="until"))
     split = split_accounts(log, config.train)
     log = take_accounts(log, (split != TEST).to_numpy())
     training = (split[split != TEST] == TRAIN).to_numpy()
@@ -328,40 +327,9 @@ def _prepare(tables: Tables, config: Config) -> tuple[Run, Panel]:
         sizes=sizes,
         positive_weight=weight,
         split=split,
-        fingerprint=_fingerprint(panel),
+        fingerprint=fingerprint(panel),
     )
     return run, panel
-
-
-def _fingerprint(panel: Panel) -> str:
-    """A hash of the encoded samples."""
-    digest = hashlib.sha256()
-    for array in panel.batch:
-        if array is not None:
-            digest.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
-
-
-def _check_folder(out: Path, run: Run, resume: bool) -> None:
-    """A new run needs an empty folder; a resumed one the same settings and data."""
-    there = (out / "config.json").exists()
-    if not resume:
-        if there:
-            raise RunError(f"{out} already holds a run. Continue it with `resume`, or choose another folder.")
-        return
-    if not there:
-        return  # interrupted before anything was written: start
-    before = Run.read(out, trained=False)
-    if before.config != run.config:
-        changed = [
-            f"{name} was {old!r}, is {new!r}"
-            for part, values in before.config.to_dict().items()
-            for name, old in values.items()
-            if (new := run.config.to_dict()[part][name]) != old
-        ]
-        raise RunError(f"{out}: the settings differ ({'; '.join(changed)}). Resume with the same ones.")
-    if before.fingerprint != run.fingerprint:
-        raise RunError(f"{out}: the data are not those that the run was begun with. Resume with the same data.")
 
 
 def _score(run: Run, panel: Panel, *, raw: bool = False, progress: bool = False) -> Scores:
@@ -384,50 +352,3 @@ def _score(run: Run, panel: Panel, *, raw: bool = False, progress: bool = False)
     if bar is not None:
         bar.close()
     return scores
-
-
-def _time(date: Any, config: PanelConfig, name: str) -> int:
-    """A date as microseconds since 1970, UTC."""
-    try:
-        stamp = pd.Timestamp(date)
-        assert stamp is not pd.NaT
-    except (ValueError, AssertionError, TypeError):
-        raise ConfigError(f"{name}: {date!r} is not a date, such as 2024-05-01.") from None
-    if stamp.tzinfo is None:  # where clocks change at midnight, the first one that there is
-        stamp = stamp.tz_localize(config.timezone, ambiguous=True, nonexistent="shift_forward")
-    return int(stamp.tz_convert("UTC").tz_localize(None).to_datetime64().astype("M8[us]").astype(np.int64))
-
-
-def _as_of(log: Log, config: PanelConfig, date: Any) -> tuple[Log, int]:
-    """The log with observation running on to a cut-off just after its end, and that cut-off."""
-    time, open_ended = _time(date, config, "as_of"), log.converted_at == NEVER
-    # By default an account is observed to its own conversion where that is later than everything else.
-    end = int(log.observed_to[open_ended if open_ended.any() else slice(None)].max())
-    calendar = calendar_of(log._replace(observed_to=np.maximum(log.observed_to, time)), config)
-    final = end if end in log.event_time else end - 1  # observation up to a cut-off holds nothing of what follows
-    asked, last = calendar.period_of(np.array([time, final]))
-    first = calendar.period_of(log.observed_from).min()
-    if not first < asked <= last + 1:
-        begin, stop = calendar.dates(np.array([first + 1, last + 1])).strftime("%Y-%m-%d")
-        raise DataError(f"as_of: {date} lies outside the log, which can be scored from {begin} to {stop} on.")
-    cutoff = int(calendar.starts[asked])
-    # Whoever is observed to the end of the log is still observed at the cut-off that follows it.
-    running = (log.observed_to == end) & open_ended
-    return log._replace(observed_to=np.where(running, max(end, cutoff), log.observed_to)), cutoff
-
-
-def _unseen(run: Run, log: Log) -> Bool[np.ndarray, " a"]:
-    """The accounts of a log that may be tested on."""
-    part = dict(zip(run.split.index.astype(str), run.split, strict=True))
-    found = np.array([part.get(str(account), "") for account in log.account_ids])
-    test = found == TEST
-    if test.any():
-        return test
-    if (found == "").all():
-        return np.ones(len(found), bool)
-    if (found == "").any():
-        return found == ""
-    raise DataError(
-        "accounts: every account was used for training or validation, so nothing is left to test on. Bring other "
-        "accounts, or train with `test` or `test_fold`."
-    )

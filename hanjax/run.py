@@ -21,11 +21,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 
 from hanjax import __version__
 from hanjax.config import Config
 from hanjax.data.encoding import Encoding
-from hanjax.errors import RunError
+from hanjax.data.splits import TEST
+from hanjax.errors import DataError, RunError
 from hanjax.nn.functional import Network, Params, network
 from hanjax.nn.han import Sizes
 
@@ -100,6 +102,52 @@ class Run:
             np.savez(buffer, **{path: np.asarray(leaf) for path, leaf in _leaves(self.params)})
             self._replace("model.npz", buffer.getvalue())
         self._replace("config.json", _json(stored))  # last: a folder without it is no run yet
+
+    def claim(self, folder: str | Path, *, resume: bool) -> None:
+        """Makes sure that a folder is free for this run, or holds the beginning of the same one.
+
+        Args:
+            folder: the run folder.
+            resume: whether training goes on from what is there.
+
+        Raises:
+            RunError: if there is a run and it is not to be resumed, or its settings or data are others.
+        """
+        if not (Path(folder) / "config.json").exists():
+            return  # free, or interrupted before anything was complete
+        if not resume:
+            raise RunError(f"{folder} already holds a run. Continue it with `resume`, or choose another folder.")
+        before = Run.read(folder, trained=False)
+        mine = self.config.to_dict()
+        changed = [
+            f"{name} was {old!r}, is {mine[part][name]!r}"
+            for part, values in before.config.to_dict().items()
+            for name, old in values.items()
+            if mine[part][name] != old
+        ]
+        if changed:
+            raise RunError(f"{folder}: the settings differ ({'; '.join(changed)}). Resume with the same ones.")
+        if before.fingerprint != self.fingerprint:
+            raise RunError(f"{folder}: the data are not those that the run was begun with. Resume with the same data.")
+
+    def unseen(self, account_ids: pd.Index) -> Bool[np.ndarray, " a"]:
+        """Which accounts may be tested on: the split's test accounts if there are any, else those that it lacks.
+
+        Args:
+            account_ids: ids of a data set's accounts.
+
+        Raises:
+            DataError: if all were used for training or validation.
+        """
+        part = dict(zip(self.split.index.astype(str), self.split, strict=True))
+        found = np.array([part.get(str(account), "") for account in account_ids])
+        for wanted in (TEST, ""):
+            if (found == wanted).any():
+                return found == wanted
+        raise DataError(
+            "accounts: every account was used for training or validation, so nothing is left to test on. Bring other "
+            "accounts, or train with `test` or `test_fold`."
+        )
 
     def write_metrics(self) -> None:
         """Writes the figures alone."""

@@ -9,6 +9,7 @@ from sklearn import metrics
 
 import hanjax
 from hanjax.api import _prepare
+from hanjax.data.dates import parse_date
 from hanjax.errors import ConfigError, DataError
 from hanjax.run import Run
 from tests import trained
@@ -207,10 +208,10 @@ def test_until_a_date_everything_after_it_is_the_test():
 
 
 def test_until_is_in_the_time_zone_of_the_settings():
-    cutoff = lambda **more: hanjax.api._time("2021-02-28", trained.CONFIG.replace(**more).panel, "until")
+    cutoff = lambda **more: parse_date("2021-02-28", trained.CONFIG.replace(**more).panel.timezone, name="until")
     assert cutoff(timezone="America/New_York") - cutoff() == 5 * 3_600_000_000
     havana = trained.CONFIG.replace(timezone="America/Sao_Paulo").panel
-    moment = hanjax.api._time("2018-11-04", havana, "until")  # a day without midnight
+    moment = parse_date("2018-11-04", havana.timezone, name="until")  # a day without midnight
     assert pd.Timestamp(moment, unit="us") == pd.Timestamp("2018-11-04 03:00")
 
 

@@ -1,6 +1,7 @@
 """From the checked log to the panel: every sample of a data set, as indices into tables of distinct rows."""
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -291,3 +292,19 @@ def _unknown(log: Log, ids: np.ndarray, static_table: np.ndarray, static: np.nda
     if levels:
         notes.append(f"{levels:,} members have a category that training never saw, or that is not known yet")
     return notes
+
+
+def fingerprint(panel: Panel) -> str:
+    """A hash of the encoded samples: two panels with the same one train the same model.
+
+    Args:
+        panel: the samples.
+
+    Returns:
+        Hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for array in panel.batch:
+        if array is not None:
+            digest.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
