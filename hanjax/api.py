@@ -135,7 +135,7 @@ def fit(
             dataclasses.replace(config.train, positive_weight=run.positive_weight),
             checkpoints=checkpoints,
             resume=resume,
-            progress=tqdm_progress() if progress else None,
+            progress=tqdm_progress(config.train.epochs) if progress else None,
         )
     finally:
         if checkpoints is not None:

@@ -110,11 +110,13 @@ def demo(argv: Sequence[str]) -> None:
     if data is None:
         data = out / "market"
         if not (data / "market.json").exists():  # else it was interrupted later, and goes on from there
-            simulate([str(data), "--accounts", "300" if arguments.quick else "1200", "--conversions", "0.3"])
+            simulate([str(data), "--accounts", "300" if arguments.quick else "2000", "--conversions", "0.3"])
     config = _settings(arguments, start)
-    describe([str(data), "--out", str(out)])
+    _describe(data, config.panel, out)
     _fit(data, out / "run", config, resume=True)
-    evaluate([str(out / "run"), str(data), "--out", str(out / "evaluation")])
+    result = _evaluate(out / "run", data, out / "evaluation")
+    if arguments.data is None:
+        _print_ceiling(result, data)
     score([str(out / "run"), str(data), "--out", str(out / "scores")])
     plot([str(out / "run"), str(data), "--out", str(out / "plots")])
     print(f"\nEverything lies in {out}/: market, profile.txt, run, evaluation, scores, plots.")
@@ -140,17 +142,21 @@ def simulate(argv: Sequence[str]) -> None:
 
 def describe(argv: Sequence[str]) -> None:
     """Prints the data's profile beside the paper's, and what would be left out and why."""
-    from hanjax import api
-
     parser = _parser("describe", "Says what a data set holds.", out="write profile.txt there, too")
     parser.add_argument("data", metavar="DATA", help="folder of the tables")
     add_options(parser, PanelConfig, "data")
     arguments = parser.parse_args(argv)
-    profile = str(api.describe(arguments.data, _settings(arguments, Config()).panel))
+    _describe(arguments.data, _settings(arguments, Config()).panel, arguments.out)
+
+
+def _describe(data: str | Path, config: PanelConfig, out: Path | None) -> None:
+    from hanjax import api
+
+    profile = str(api.describe(data, config))
     print(profile)
-    if arguments.out:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        (arguments.out / "profile.txt").write_text(profile + "\n")
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "profile.txt").write_text(profile + "\n")
 
 
 def fit(argv: Sequence[str]) -> None:
@@ -196,19 +202,35 @@ def score(argv: Sequence[str]) -> None:
 
 def evaluate(argv: Sequence[str]) -> None:
     """Prints how good a model is on accounts that it has not seen."""
-    from hanjax import api
-
     parser = _parser("evaluate", "Says how good a model is on accounts that it has not seen.", out="write tables there")
     parser.add_argument("run", metavar="RUN", help="a run folder")
     parser.add_argument("data", metavar="DATA", help="folder of the tables")
     arguments = parser.parse_args(argv)
-    result = api.evaluate(_run(arguments), arguments.data)
+    _evaluate(_run(arguments), arguments.data, arguments.out)
+
+
+def _evaluate(run: Any, data: str | Path, out: Path | None) -> Any:
+    from hanjax import api
+
+    result = api.evaluate(run, data)
     print(f"On accounts that training has not seen:\n{result}")
-    if arguments.out:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        result.over_time.to_csv(arguments.out / "over_time.csv", index=False)
-        result.scores.accounts.to_parquet(arguments.out / "accounts.parquet", index=False)
-        result.scores.individuals.to_parquet(arguments.out / "individuals.parquet", index=False)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        result.over_time.to_csv(out / "over_time.csv", index=False)
+        result.scores.accounts.to_parquet(out / "accounts.parquet", index=False)
+        result.scores.individuals.to_parquet(out / "individuals.parquet", index=False)
+    return result
+
+
+def _print_ceiling(result: Any, market: Path) -> None:
+    """Says how well the truth does on the same samples, which no log tells in full."""
+    import pandas as pd
+
+    from hanjax.evaluation.metrics import auc
+
+    truth = pd.read_parquet(market / "truth.parquet").rename(columns={"probability": "truth"})
+    known = result.scores.accounts.dropna(subset="label").merge(truth, on=["account_id", "cutoff"])
+    print(f"{'auc of the truth':<22} {auc(known['truth'].to_numpy(), known['label'].to_numpy()):.4f}")
 
 
 def plot(argv: Sequence[str]) -> None:

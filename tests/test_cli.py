@@ -182,7 +182,7 @@ class Interrupt:
 def test_ctrl_c_says_how_to_go_on_and_that_works(place, tmp_path, monkeypatch, capsys):
     out = tmp_path / "a run"  # a name that has to be quoted
     with monkeypatch.context() as patch:
-        patch.setattr("hanjax.training.fit.tqdm_progress", Interrupt)
+        patch.setattr("hanjax.training.fit.tqdm_progress", lambda epochs: Interrupt())
         assert run("fit", place / "data", "--out", out, "--config", place / "settings.json") == 130
     printed = capsys.readouterr().err
     assert "Interrupted. Continue with: hanjax fit" in printed and "Traceback" not in printed

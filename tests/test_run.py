@@ -230,7 +230,7 @@ class Interrupt:
 
 def interrupted(folder, monkeypatch, after=1, **settings):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("hanjax.training.fit.tqdm_progress", lambda: Interrupt(after))
+        patch.setattr("hanjax.training.fit.tqdm_progress", lambda epochs: Interrupt(after))
         hanjax.fit(trained.market(), folder, config=trained.CONFIG.replace(**settings), progress=True)
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -193,16 +193,21 @@ def fit_panel(
     return Fitted(training.best_params, history, training.best.epoch, weight)
 
 
-def tqdm_progress() -> Progress:
-    """Makes a progress bar over the epochs, with loss and validation AUC; it needs the package tqdm."""
+def tqdm_progress(epochs: int) -> Progress:
+    """Opens a progress bar over the epochs, with loss and validation AUC; it needs the package tqdm.
+
+    Args:
+        epochs: how many there are at most.
+
+    Returns:
+        The callable that ``fit_panel`` takes.
+    """
     from tqdm import tqdm
 
-    bar: Any = None
+    bar = tqdm(total=epochs, unit="epoch", desc="training")
 
     def show(row: Epoch, *, epochs: int, done: bool) -> None:
-        nonlocal bar
-        if bar is None:
-            bar = tqdm(total=epochs, initial=row.epoch - 1, unit="epoch")
+        bar.n = row.epoch - 1  # a resumed training does not begin at 0
         bar.set_postfix(loss=f"{row.loss:.4f}", auc=f"{row.validation_auc:.4f}", refresh=False)
         bar.update()
         if done:

@@ -252,6 +252,6 @@ def test_progress_is_silent_unless_asked_for(capsys):
 
 
 def test_progress_bar(capsys):
-    history = fit(2, progress=tqdm_progress()).history
+    history = fit(2, progress=tqdm_progress(2)).history
     err = capsys.readouterr().err
     assert "2/2" in err and f"auc={history['validation_auc'].iloc[-1]:.4f}" in err
