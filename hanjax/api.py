@@ -164,6 +164,13 @@ def load(folder: str | Path) -> Run:
 
     Raises:
         RunError: if the folder is no run folder, is damaged, or is of another version.
+
+    Example:
+        >>> import hanjax
+        >>> hanjax.load("nowhere")
+        Traceback (most recent call last):
+        ...
+        hanjax.errors.RunError: nowhere is not a run folder: it has no config.json. Make one with `hanjax fit`.
     """
     return Run.read(folder)
 

@@ -115,7 +115,7 @@ def demo(argv: Sequence[str]) -> None:
     _describe(data, config.panel, out)
     _fit(data, out / "run", config, resume=True)
     result = _evaluate(out / "run", data, out / "evaluation")
-    if arguments.data is None:
+    if (data / "truth.parquet").exists():
         _print_ceiling(result, data)
     score([str(out / "run"), str(data), "--out", str(out / "scores")])
     plot([str(out / "run"), str(data), "--out", str(out / "plots")])
