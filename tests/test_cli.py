@@ -154,7 +154,7 @@ def test_the_demo_goes_the_whole_way_and_goes_on_after_an_interruption(place, tm
         (Path(argv[0]) / "market.json").write_text("{}")
 
     monkeypatch.setattr(cli, "simulate", simulate)
-    monkeypatch.setattr(cli, "evaluate", lambda argv: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(cli, "_evaluate", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
     command = ["demo", "--quick", "--out", str(tmp_path / "demo"), "--config", str(place / "settings.json")]
     assert run(*command) == 130
     assert f"Start again with: hanjax {shlex.join(command)}" in capsys.readouterr().err
