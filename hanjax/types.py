@@ -134,7 +134,7 @@ class Batch(NamedTuple):
             The batch; a model gives the same values and gradients for it as for the factored batch of the same samples.
 
         Raises:
-            DataError: if a shape or a dtype does not fit, or a padded place comes before an activity.
+            DataError: if a shape, a dtype or a value does not fit, or a padded place comes before an activity.
 
         Example:
             >>> import numpy as np
@@ -149,39 +149,52 @@ class Batch(NamedTuple):
         b, k, w, length = sequences.shape
         if members.shape != (b, k) or members.dtype != bool:
             raise DataError(f"members: expected bool [{b}, {k}], got {members.dtype}{list(members.shape)}.")
-        if sequences.min(initial=0) < 0 or sequences.max(initial=0) > 65535:
-            raise DataError("sequences: activity ids must lie in 0..65535.")
-        if ((sequences[..., :-1] == 0) & (sequences[..., 1:] > 0)).any():
-            raise DataError("sequences: padding (0) must stand to the right of a period's activities.")
-        given = {
-            "individuals": (np.zeros((b, k, 0), np.int32) if individuals is None else np.asarray(individuals), 3),
-            "accounts": (np.zeros((b, 0), np.float32) if accounts is None else np.asarray(accounts), 2),
-            "label": (np.full((b, 1), np.nan, np.float32) if label is None else np.asarray(label), 2),
-        }
-        if given["label"][0].ndim == 1:
-            given["label"] = (given["label"][0][:, None], 2)
-        for name, (array, ndim) in given.items():
-            lead = (b, k) if ndim == 3 else (b,)
-            if array.ndim != ndim or array.shape[: len(lead)] != lead:
-                raise DataError(f"{name}: expected {list(lead)} in front, {ndim} axes; got {list(array.shape)}.")
-        statics, numbers, outcome = (array for array, _ in given.values())
+        statics = _dense("individuals", np.zeros((b, k, 0), int) if individuals is None else individuals, (b, k))
+        numbers = _dense("accounts", np.zeros((b, 0)) if accounts is None else accounts, (b,))
+        outcome = np.full(b, np.nan) if label is None else np.asarray(label)
+        outcome = _dense("label", outcome[:, None] if outcome.ndim == 1 else outcome, (b,))
+        sequences = np.where(members[..., None, None], sequences, 0)  # anything may stand where no member is
+        statics = np.where(members[..., None], statics, 0)
+        _refuse("sequences", (sequences < 0) | (sequences > 65535), "activity ids must lie in 0..65535")
+        gaps = (sequences[..., :-1] == 0) & (sequences[..., 1:] > 0)
+        _refuse("sequences", gaps, "padding (0) must stand to the right of a period's activities")
+        _refuse("individuals", (statics < 0) | (statics >= 2**31), "ids of categories must lie in 0..2147483647")
+        _refuse("accounts", ~np.isfinite(numbers), "numbers must be finite; replace missing ones")
+        _refuse("label", ~np.isnan(outcome) & (outcome != 0) & (outcome != 1), "must be 0, 1, or NaN where unknown")
 
-        active = sequences.any(-1) & members[..., None]
+        active = sequences.any(-1)
         rows = np.arange(1, b * k * w + 1, dtype=np.int32).reshape(b, k, w)
         slots = np.arange(1, b * k + 1, dtype=np.int32).reshape(b, k)
-        flat = np.where(active[..., None], sequences, 0).reshape(-1, length)
+        flat = sequences.reshape(b * k * w, length)
         dtype = np.uint8 if flat.max(initial=0) < 256 else np.uint16
         return cls(
             sequences=np.pad(flat.astype(dtype), ((1, 0), (0, 0))),
-            windows=np.pad(np.where(active, rows, 0).reshape(-1, w), ((1, 0), (0, 0))),
-            individuals=np.pad(statics.reshape(b * k, -1).astype(np.int32), ((1, 0), (0, 0))),
-            accounts=np.pad(numbers.astype(np.float32), ((1, 0), (0, 0))),
+            windows=np.pad(np.where(active, rows, 0).reshape(b * k, w), ((1, 0), (0, 0))),
+            individuals=np.pad(statics.reshape(b * k, statics.shape[2]).astype(np.int32), ((1, 0), (0, 0))),
+            accounts=np.pad(numbers, ((1, 0), (0, 0))),
             members=np.where(members, slots, 0),
             member_windows=np.where(active.any(-1), slots, 0),
             account=np.arange(1, b + 1, dtype=np.int32),
-            label=outcome.astype(np.float32),
+            label=outcome,
             mask=np.ones(b, bool),
         )
+
+
+def _dense(name: str, array: Any, lead: tuple[int, ...]) -> np.ndarray:
+    """One of the dense tensors besides the sequences, checked: axes in front as given, one more behind, numbers."""
+    array, kind = np.asarray(array), "integers" if name == "individuals" else "numbers"
+    if array.dtype.kind not in ("iu" if kind == "integers" else "biuf") or array.shape != (*lead, *array.shape[-1:]):
+        expected = ", ".join([*map(str, lead), {"individuals": "F", "accounts": "G", "label": "H"}[name]])
+        raise DataError(f"{name}: expected {kind} [{expected}], got {array.dtype}{list(array.shape)}.")
+    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused
+        return array if kind == "integers" else array.astype(np.float32)
+
+
+def _refuse(name: str, wrong: Bool[np.ndarray, "..."], rule: str) -> None:
+    """Raises an error that names the first of the places that are wrong, if any is."""
+    if wrong.any():
+        first = ", ".join(str(i) for i in np.argwhere(wrong)[0])
+        raise DataError(f"{name}: {rule} ({wrong.sum():,} wrong; first: [{first}]).")
 
 
 class Panel(NamedTuple):

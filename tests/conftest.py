@@ -18,13 +18,21 @@ import pytest
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds --data, which stands for the variable HANJAX_DATA and wins over it."""
+    parser.addoption("--data", metavar="FOLDER", help="folder of the public data sets (default: $HANJAX_DATA)")
+
+
 @pytest.fixture(scope="session")
-def asfi_folder() -> Path:
-    """Folder of the ASF Incubator data set, `$HANJAX_DATA/asfi`; a test that asks for it is skipped without."""
-    root = os.environ.get("HANJAX_DATA")
+def asfi_folder(pytestconfig: pytest.Config) -> Path:
+    """Folder of the ASF Incubator data set, `asfi` in the folder that --data=FOLDER or HANJAX_DATA names.
+
+    A test that asks for it is skipped without.
+    """
+    root = pytestconfig.getoption("data") or os.environ.get("HANJAX_DATA")
     if not root:
-        pytest.skip("HANJAX_DATA is not set: the folder of the public data sets")
-    folder = Path(root) / "asfi"
+        pytest.skip("neither --data=FOLDER nor HANJAX_DATA says where the public data sets are")
+    folder = Path(root).expanduser() / "asfi"
     if not folder.is_dir():
-        pytest.skip(f"HANJAX_DATA has no folder 'asfi': {root}")
+        pytest.skip(f"there is no folder 'asfi' in {root}")
     return folder

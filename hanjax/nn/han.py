@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Integer
 
 from hanjax.config import ModelConfig
-from hanjax.errors import ConfigError
+from hanjax.errors import ConfigError, DataError
 from hanjax.nn.aggregators import AGGREGATORS, Logit
 from hanjax.nn.encoders import ActivityEncoder, IndividualLayer, WindowEncoder
 from hanjax.nn.pooling import Pooled
@@ -44,6 +45,55 @@ class Sizes:
         wrong += [f"levels={self.levels}"] if min(self.levels, default=2) < 2 else []
         if wrong:
             raise ConfigError(f"Sizes: {', '.join(wrong)} (ids number at least 2: padding and the unknown).")
+
+    @classmethod
+    def of(cls, batch: Batch) -> "Sizes":
+        """The smallest sizes that hold a batch.
+
+        Args:
+            batch: every id that is to be known occurs in it; later batches can be compared with ``check``.
+
+        Example:
+            >>> import numpy as np
+            >>> sizes = Sizes.of(Batch.from_dense(np.full((2, 3, 4, 9), 5), members=np.ones((2, 3), bool)))
+            >>> sizes.vocabulary, sizes.max_members
+            (6, 3)
+        """
+        return cls(
+            vocabulary=max(2, int(np.max(batch.sequences)) + 1),
+            levels=tuple(max(2, int(most) + 1) for most in np.max(batch.individuals, axis=0)),
+            numbers=_numbers(batch),
+            horizons=batch.label.shape[1],
+            max_members=max(1, batch.members.shape[1]),
+        )
+
+    def check(self, batch: Batch) -> None:
+        """Refuses a batch that is too large; JAX itself takes an id beyond its table for another one, without a word.
+
+        It reads values, so it belongs outside of ``jit``.
+
+        Args:
+            batch: any batch; its ids and numbers of columns are compared.
+
+        Raises:
+            DataError: if an id is beyond these sizes, or there are other columns than the network takes.
+        """
+        own, wrong = Sizes.of(batch), []
+        if own.vocabulary > self.vocabulary:
+            wrong.append(f"sequences hold the id {own.vocabulary - 1}, and vocabulary is {self.vocabulary}")
+        if len(own.levels) != len(self.levels):
+            wrong.append(f"individuals have {len(own.levels)} categories instead of {len(self.levels)}")
+        for column, (here, most) in enumerate(zip(own.levels, self.levels, strict=False)):
+            if here > most:
+                wrong.append(f"column {column} of individuals holds the id {here - 1}, and levels[{column}] is {most}")
+        if own.numbers != self.numbers:
+            wrong.append(f"accounts have {own.numbers} numbers instead of {self.numbers}")
+        if own.horizons != self.horizons and np.any(batch.label_mask):
+            wrong.append(f"label has {own.horizons} horizons instead of {self.horizons}")
+        if own.max_members > self.max_members:
+            wrong.append(f"members have {own.max_members} places, and max_members is {self.max_members}")
+        if wrong:
+            raise DataError(f"The batch does not fit the sizes of the network: {'; '.join(wrong)}.")
 
 
 class Scored(NamedTuple):
@@ -159,6 +209,11 @@ class HAN(nnx.Module):
         people = self.encode_people(windows, categories)
         group = jax.vmap(self.aggregate)(people, where=where, account=account)
         return Scored(group.logit, group.share, self.score_alone(people, where=where, account=account))
+
+
+def _numbers(batch: Batch) -> int:
+    """How many numbers ``account_numbers`` gives."""
+    return batch.accounts.shape[1] + (0 if batch.account_numbers is None else batch.account_numbers.shape[1])
 
 
 def account_numbers(batch: Batch) -> Float[Array, "B N"]:

@@ -1,5 +1,7 @@
 """The whole network: equal to the reference, the same however it is factored or padded, finite where nobody is."""
 
+import dataclasses
+import re
 from functools import cache, partial
 
 import chex
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from hanjax.config import ModelConfig
-from hanjax.errors import ConfigError
+from hanjax.errors import ConfigError, DataError
 from hanjax.nn import Sizes, network
 from hanjax.nn.aggregators import AGGREGATORS
 from hanjax.nn.han import account_numbers
@@ -260,3 +262,37 @@ def test_masks_are_boolean():
 def test_impossible_sizes_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         Sizes(**{"vocabulary": 5, **wrong})
+
+
+FITTING = Sizes(vocabulary=7, levels=(4, 4), numbers=3, horizons=2, max_members=4)
+
+
+def test_the_sizes_of_a_batch_hold_it_and_nothing_more():
+    whole, numbers = dense().batch(), np.zeros((5, 2))
+    assert int(whole.sequences.max()) == 6 and whole.individuals.max(axis=0).tolist() == [3, 3]
+    assert Sizes.of(whole) == FITTING
+    assert Sizes.of(whole._replace(account_numbers=numbers)).numbers == 3 + 2
+    empty = jax.tree.map(np.zeros_like, whole)
+    assert (Sizes.of(empty).vocabulary, Sizes.of(empty).levels) == (2, (2, 2))
+    FITTING.check(whole)
+    larger = Sizes(vocabulary=9, levels=(5, 4), numbers=3, horizons=2, max_members=25)
+    larger.check(factored())
+    unlabeled = whole._replace(label=np.full((5, 1), np.nan))
+    larger.check(unlabeled)  # to be scored
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"vocabulary": 6}, "sequences hold the id 6, and vocabulary is 6"),
+        ({"levels": (4, 3)}, "column 1 of individuals holds the id 3, and levels[1] is 3"),
+        ({"levels": (4,)}, "individuals have 2 categories instead of 1"),
+        ({"numbers": 2}, "accounts have 3 numbers instead of 2"),
+        ({"horizons": 1}, "label has 2 horizons instead of 1"),
+        ({"max_members": 3}, "members have 4 places, and max_members is 3"),
+        ({"vocabulary": 3, "numbers": 9}, "vocabulary is 3; accounts have 3"),
+    ],
+)
+def test_a_batch_beyond_the_sizes_is_refused(sizes, message):
+    with pytest.raises(DataError, match=f"does not fit the sizes of the network: .*{re.escape(message)}"):
+        dataclasses.replace(FITTING, **sizes).check(dense().batch())
