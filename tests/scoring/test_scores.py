@@ -1,11 +1,13 @@
 """Scores are what the network says of the whole panel at once, whatever is scored beside, and in which chunks."""
 
+import chex
 import jax
 import numpy as np
 import pandas as pd
 import pytest
 
 import hanjax
+from hanjax.data.batches import capacity
 from hanjax.errors import DataError
 from hanjax.scoring import scores as scoring
 from tests import trained
@@ -125,6 +127,20 @@ def test_chunks_do_not_matter(run, scores, monkeypatch):
     trained.assert_same_scores(found, scores, tolerance=1e-6)
     assert found.accounts["rank"].tolist() == scores.accounts["rank"].tolist()
     assert sum(counted) == len(trained.panel().samples) and len(counted) == 5
+
+
+def test_panels_of_similar_sizes_share_the_compiled_programs(run, scores):
+    parts = ("encode_periods", "encode_windows", "score")
+    once = {name: chex.assert_max_traces(getattr(run.network, name), n=1) for name in parts}
+    network, panel = run.network._replace(**once), trained.panel()
+    tables = ("sequences", "windows", "individuals", "accounts")
+    longer = {name: np.pad(getattr(panel.batch, name), ((0, 1), (0, 0))) for name in tables}
+    for name in tables[1:]:
+        assert capacity(len(longer[name])) == capacity(len(longer[name]) - 1)
+    chex.clear_trace_counter()
+    for one in (panel, panel._replace(batch=panel.batch._replace(**longer)), panel):
+        found = scoring.score_panel(one, network, run.params, positive_weight=run.positive_weight)
+        trained.assert_same_scores(found, scores)
 
 
 def test_other_accounts_do_not_matter(run, scores):

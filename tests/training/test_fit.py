@@ -78,6 +78,16 @@ def test_validation_is_measured_on_the_kept_parameters():
     np.testing.assert_allclose(row["validation_log_loss"], -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p)), rtol=1e-5)
 
 
+def test_the_loss_of_an_epoch_is_the_mean_over_its_known_outcomes():
+    rows = TRAIN[:37]
+    rows = rows[~np.isnan(PANEL.label[rows, 0])]
+    assert len(rows) % SETTINGS["batch_size"] == 2  # the last step is all but empty, and weighs as little
+    fitted = fit(1, rows=rows, validation=TRAIN[:0], learning_rate=1e-12)  # the parameters stay
+    y, p = PANEL.label[rows, 0], 1 / (1 + np.exp(-logit_of(fitted.params, rows)[:, 0]))
+    expected = np.mean(-3 * y * np.log(p) - (1 - y) * np.log(1 - p))
+    np.testing.assert_allclose(fitted.history["loss"], [expected], rtol=1e-5)
+
+
 def test_no_weight_given_means_a_balanced_one():
     fitted = fit(2, positive_weight=None)
     label = PANEL.label[TRAIN]
