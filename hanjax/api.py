@@ -334,7 +334,7 @@ def _prepare(tables: Tables, config: Config) -> tuple[Run, Panel]:
         sizes=sizes,
         positive_weight=weight,
         split=split,
-        fingerprint=fingerprint(panel),
+        fingerprint=fingerprint(panel, encoding),
     )
     return run, panel
 

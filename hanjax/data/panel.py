@@ -294,16 +294,17 @@ def _unknown(log: Log, ids: np.ndarray, static_table: np.ndarray, static: np.nda
     return notes
 
 
-def fingerprint(panel: Panel) -> str:
-    """A hash of the encoded samples: two panels with the same one train the same model.
+def fingerprint(panel: Panel, encoding: Encoding) -> str:
+    """A hash of the encoded samples and of what their numbers stand for: data with the same one train the same model.
 
     Args:
         panel: the samples.
+        encoding: what they were encoded with.
 
     Returns:
         Hexadecimal digits.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(repr(encoding).encode())
     for array in panel.batch:
         if array is not None:
             digest.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
