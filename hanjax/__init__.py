@@ -17,7 +17,8 @@ Models: ``fit`` trains one and gives a ``Run``, ``load`` reads one back, ``score
 good it is on accounts it has not seen. ``Config`` holds every setting (``PanelConfig``, ``ModelConfig``,
 ``TrainConfig``).
 
-Research: ``Batch.from_dense`` takes dense tensors, ``network`` makes the model as pure functions of its parameters.
+Research: ``Batch.from_dense`` takes dense tensors, ``Sizes.of`` says how large a model they need, and ``network`` makes
+it as pure functions of its parameters.
 
 Pictures: ``hanjax.plot``. From a shell: ``hanjax --help``.
 """
