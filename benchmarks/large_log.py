@@ -41,7 +41,9 @@ def simulate(folder: Path, events: int) -> None:
                 if column in table.column_names:
                     ids = pc.binary_join_element_wise(table[column].cast(pa.string()), f"s{seed}", "-")
                     table = table.set_column(table.column_names.index(column), column, ids)
-            writers.setdefault(name, pq.ParquetWriter(folder / f"{name}.parquet", table.schema)).write_table(table)
+            if name not in writers:
+                writers[name] = pq.ParquetWriter(folder / f"{name}.parquet", table.schema)
+            writers[name].write_table(table)
         seed += 1
     for writer in writers.values():
         writer.close()
@@ -85,7 +87,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         simulate(Path(name), arguments.events)
         command = [sys.executable, "-m", "benchmarks.large_log", "--folder", name]
-        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     figures = {"machine": describe_machine(), **json.loads(printed.splitlines()[-1])}
     print(json.dumps(figures, indent=2))
     if arguments.out:
