@@ -169,7 +169,9 @@ def fit(argv: Sequence[str]) -> None:
         add_options(parser, part, title)
     arguments = parser.parse_args(argv)
     config = _settings(arguments, Config.paper() if arguments.paper else Config())
-    _fit(arguments.data, arguments.out or Path("run"), config, resume=arguments.resume)
+    out = arguments.out or Path("run")
+    _fit(arguments.data, out, config, resume=arguments.resume)
+    print(f"Next: {shlex.join(['hanjax', 'evaluate', str(out), arguments.data])}")
 
 
 def _fit(data: str | Path, out: Path, config: Config, *, resume: bool) -> None:

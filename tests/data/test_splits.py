@@ -74,7 +74,7 @@ def test_folds_are_taken_as_given():
 
 
 def test_folds_that_are_not_there_are_refused():
-    with pytest.raises(ConfigError, match=r"no fold 7; there are \[.*0.*1.*2.*\]"):
+    with pytest.raises(ConfigError, match="no fold 7; there are 0, 1, 2"):
         split(folds=3, test_fold=7)
     with pytest.raises(ConfigError, match="the data have no table `folds`"):
         split(test_fold=1)
