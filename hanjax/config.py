@@ -19,12 +19,20 @@ from typing import Any, Literal
 from hanjax.errors import ConfigError
 
 
-def _require(holds: bool, name: str, value: object, expected: str) -> None:
+def require(holds: bool, name: str, value: object, expected: str) -> None:
+    """Raises a ConfigError unless a setting's value holds.
+
+    Args:
+        holds: whether it does.
+        name: of the setting.
+        value: what it was given.
+        expected: what it should have been, in words.
+    """
     if not holds:
         raise ConfigError(f"{name}: expected {expected}, got {value!r}.")
 
 
-def _check_types(settings: Any) -> None:
+def check_types(settings: Any) -> None:
     """Checks and converts each value as its annotation says, however the settings were made."""
     for one in dataclasses.fields(settings):
         object.__setattr__(settings, one.name, _convert(one.name, getattr(settings, one.name), one.type))
@@ -71,14 +79,14 @@ class PanelConfig:
 
     def __post_init__(self) -> None:
         """Checks each value."""
-        _check_types(self)
+        check_types(self)
         for name in ("window", "max_activities", "max_members"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "an integer of at least 1")
+            require(getattr(self, name) >= 1, name, getattr(self, name), "an integer of at least 1")
         ahead = self.horizons
         rising = len(ahead) > 0 and min(ahead) >= 1 and list(ahead) == sorted(set(ahead))
-        _require(rising, "horizons", ahead, "increasing numbers of periods, from 1 on")
+        require(rising, "horizons", ahead, "increasing numbers of periods, from 1 on")
         known = ("periods_observed", "individuals_so_far")
-        _require(set(self.account_numbers) <= set(known), "account_numbers", self.account_numbers, f"some of {known}")
+        require(set(self.account_numbers) <= set(known), "account_numbers", self.account_numbers, f"some of {known}")
 
     @classmethod
     def paper(cls) -> "PanelConfig":
@@ -103,11 +111,11 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Checks each value."""
-        _check_types(self)
+        check_types(self)
         for name in ("activity_width", "window_width", "member_width", "category_width"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "an integer of at least 1")
+            require(getattr(self, name) >= 1, name, getattr(self, name), "an integer of at least 1")
         size = self.activity_embedding
-        _require(size is None or size >= 1, "activity_embedding", size, "at least 1, or none")
+        require(size is None or size >= 1, "activity_embedding", size, "at least 1, or none")
 
     @classmethod
     def paper(cls) -> "ModelConfig":
@@ -139,18 +147,18 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Checks each value."""
-        _check_types(self)
+        check_types(self)
         for name in ("epochs", "batch_size"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "an integer of at least 1")
-        _require(0 < self.learning_rate < math.inf, "learning_rate", self.learning_rate, "above 0")
+            require(getattr(self, name) >= 1, name, getattr(self, name), "an integer of at least 1")
+        require(0 < self.learning_rate < math.inf, "learning_rate", self.learning_rate, "above 0")
         weight = self.positive_weight
-        _require(weight is None or 0 < weight < math.inf, "positive_weight", weight, "above 0, or none")
-        _require(0 <= self.validation < 1, "validation", self.validation, "at least 0 and below 1")
+        require(weight is None or 0 < weight < math.inf, "positive_weight", weight, "above 0, or none")
+        require(0 <= self.validation < 1, "validation", self.validation, "at least 0 and below 1")
         share = isinstance(self.test, int) or self.test < 1
-        _require(self.test >= 0 and share, "test", self.test, "a share below 1, or a number of accounts")
-        _require(self.patience is None or self.patience >= 1, "patience", self.patience, "at least 1, or none")
-        _require(self.gradient_clip is None or self.gradient_clip > 0, "gradient_clip", self.gradient_clip, "above 0")
-        _require(0 <= self.seed < 2**32, "seed", self.seed, "at least 0 and below 2**32")
+        require(self.test >= 0 and share, "test", self.test, "a share below 1, or a number of accounts")
+        require(self.patience is None or self.patience >= 1, "patience", self.patience, "at least 1, or none")
+        require(self.gradient_clip is None or self.gradient_clip > 0, "gradient_clip", self.gradient_clip, "above 0")
+        require(0 <= self.seed < 2**32, "seed", self.seed, "at least 0 and below 2**32")
 
     @classmethod
     def paper(cls) -> "TrainConfig":
@@ -255,7 +263,7 @@ def read_settings(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: there is no such file.") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: not valid {'TOML' if toml else 'JSON'} ({error}).") from None
-    _require(isinstance(stored, dict), str(path), stored, "a group of settings")
+    require(isinstance(stored, dict), str(path), stored, "a group of settings")
     return stored
 
 
@@ -271,7 +279,7 @@ def build(kind: Any, part: str, values: dict[str, Any]) -> Any:
         ConfigError: if there is no such field, or a value cannot work.
     """
     fields = {f.name: f for f in dataclasses.fields(kind)}
-    _require(isinstance(values, dict), repr(part), values, "a group of settings")
+    require(isinstance(values, dict), repr(part), values, "a group of settings")
     _check_names(values, fields, f"the settings of {part!r}")
     return kind(**{name: _convert(name, value, fields[name].type) for name, value in values.items()})
 
@@ -280,12 +288,12 @@ def _convert(name: str, value: Any, kind: Any) -> Any:
     """The value as the annotation says: tuples for JSON's lists, floats for whole numbers."""
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
-        _require(value in args, name, value, f"one of {', '.join(map(repr, args))}")
+        require(value in args, name, value, f"one of {', '.join(map(repr, args))}")
         return value
     if origin is tuple:
-        _require(isinstance(value, list | tuple), name, value, "a list")
+        require(isinstance(value, list | tuple), name, value, "a list")
         inner = args[:1] * len(value) if args[-1] is Ellipsis else args
-        _require(len(value) == len(inner), name, value, f"{len(inner)} entries")
+        require(len(value) == len(inner), name, value, f"{len(inner)} entries")
         return tuple(_convert(name, item, kind) for item, kind in zip(value, inner, strict=True))
     kinds = args if isinstance(kind, types.UnionType) else (kind,)
     if isinstance(value, numbers.Real) and not isinstance(value, bool):  # NumPy's numbers, too
@@ -293,5 +301,5 @@ def _convert(name: str, value: Any, kind: Any) -> Any:
     if float in kinds and int not in kinds and type(value) is int:
         value = float(value)
     wanted = " or ".join("none" if k is types.NoneType else k.__name__ for k in kinds)
-    _require(type(value) in kinds, name, value, f"{'an' if wanted[0] in 'aeiou' else 'a'} {wanted}")
+    require(type(value) in kinds, name, value, f"{'an' if wanted[0] in 'aeiou' else 'a'} {wanted}")
     return value

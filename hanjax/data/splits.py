@@ -33,7 +33,8 @@ def split_accounts(log: Log, config: TrainConfig) -> pd.Series:
         if log.fold is None:
             raise ConfigError(f"test_fold: {config.test_fold} was asked for, but the data have no table `folds`.")
         if config.test_fold not in log.fold:
-            raise ConfigError(f"test_fold: there is no fold {config.test_fold}; there are {', '.join(map(str, np.unique(log.fold)))}.")
+            there = ", ".join(map(str, np.unique(log.fold)))
+            raise ConfigError(f"test_fold: there is no fold {config.test_fold}; there are {there}.")
         part[log.fold == config.test_fold] = TEST
     elif config.until is None:
         whole = isinstance(config.test, int)

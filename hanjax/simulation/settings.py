@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from hanjax.config import setting
-from hanjax.errors import ConfigError
+from hanjax.config import check_types, require, setting
 from hanjax.types import Tables
 
 
@@ -35,28 +34,29 @@ class MarketConfig:
 
     def __post_init__(self) -> None:
         """Checks each value."""
-        _require(self.accounts >= 1, "accounts", self.accounts, "an integer of at least 1")
-        _require(self.seed >= 0, "seed", self.seed, "an integer of at least 0")
-        _require(self.weeks >= 8, "weeks", self.weeks, "an integer of at least 8")
-        _require(_is_sunday(self.start), "start", self.start, "a Sunday, such as '2021-01-03'")
-        _require(0 <= self.conversions <= 0.5, "conversions", self.conversions, "a share between 0 and 0.5")
-        _require(self.min_members >= 1, "min_members", self.min_members, "an integer of at least 1")
-        _require(
+        check_types(self)
+        require(self.accounts >= 1, "accounts", self.accounts, "an integer of at least 1")
+        require(self.seed >= 0, "seed", self.seed, "an integer of at least 0")
+        require(self.weeks >= 8, "weeks", self.weeks, "an integer of at least 8")
+        require(_is_sunday(self.start), "start", self.start, "a Sunday, such as '2021-01-03'")
+        require(0 <= self.conversions <= 0.5, "conversions", self.conversions, "a share between 0 and 0.5")
+        require(self.min_members >= 1, "min_members", self.min_members, "an integer of at least 1")
+        require(
             self.max_members > self.min_members,
             "max_members",
             self.max_members,
             f"above min_members={self.min_members}",
         )
         middle = (self.min_members + self.max_members) / 2
-        _require(
+        require(
             self.min_members < self.mean_members < middle,
             "mean_members",
             self.mean_members,
             f"above min_members={self.min_members} and below {middle}, halfway to max_members",
         )
-        _require(self.strength >= 0, "strength", self.strength, "at least 0")
+        require(self.strength >= 0, "strength", self.strength, "at least 0")
         for name in ("decision_share", "order_signal", "count_signal"):
-            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "between 0 and 1")
+            require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "between 0 and 1")
 
 
 class Market(NamedTuple):
@@ -85,8 +85,3 @@ def _is_sunday(day: str) -> bool:
         return datetime.date.fromisoformat(day).weekday() == 6
     except (TypeError, ValueError):
         return False
-
-
-def _require(holds: bool, name: str, value: object, wanted: str) -> None:
-    if not holds:
-        raise ConfigError(f"MarketConfig.{name}: {value!r} should be {wanted}.")

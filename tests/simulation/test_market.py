@@ -257,7 +257,7 @@ def test_other_sizes_and_dates_work():
     ],
 )
 def test_settings_that_cannot_work_are_refused(wrong):
-    with pytest.raises(ConfigError, match=f"MarketConfig.{next(iter(wrong))}: "):
+    with pytest.raises(ConfigError, match=f"{next(iter(wrong))}: expected "):
         simulate(**wrong)
 
 
