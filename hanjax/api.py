@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from hanjax.data.profile import Profile, profile
 from hanjax.data.reading import read
 from hanjax.data.splits import TEST, TRAIN, VALIDATION, known_before, split_accounts, take_accounts
 from hanjax.data.tables import check
-from hanjax.errors import RunError
+from hanjax.errors import ConfigError, DataError, RunError
 from hanjax.evaluation.over_time import over_time, summary
 from hanjax.nn.han import Sizes
 from hanjax.run import Run
@@ -27,6 +27,8 @@ from hanjax.types import Panel, Scores, Tables
 
 Data = Tables | str | Path
 """Tables, or the folder that holds them."""
+
+Settings = TypeVar("Settings", Config, PanelConfig)
 
 
 def encode(data: Data, config: PanelConfig | None = None, *, encoding: Encoding | None = None) -> Panel:
@@ -49,7 +51,7 @@ def encode(data: Data, config: PanelConfig | None = None, *, encoding: Encoding 
         >>> panel.batch.windows.shape[1]
         4
     """
-    config = config or PanelConfig()
+    config = _settings(config, PanelConfig)
     log = check(_tables(data), config)
     return make_panel(log, config, encoding or fit_encoding(log, config))[0]
 
@@ -73,7 +75,7 @@ def describe(data: Data, config: PanelConfig | None = None) -> Profile:
         >>> profile.figures.index[0]
         'accounts'
     """
-    config = config or PanelConfig()
+    config = _settings(config, PanelConfig)
     log = check(_tables(data), config)
     return profile(log, config, make_panel(log, config, fit_encoding(log, config))[0])
 
@@ -117,7 +119,7 @@ def fit(
     from hanjax.training.checkpoint import Checkpoints  # Orbax takes a while to import
     from hanjax.training.fit import fit_panel, tqdm_progress
 
-    config = config or Config()
+    config = _settings(config, Config)
     run, panel = _prepare(_tables(data), config)
     checkpoints = None
     if out is not None:
@@ -201,7 +203,7 @@ def score(run: Run | str | Path, data: Data, *, as_of: Any = None, raw: bool = F
         >>> scores.accounts["cutoff"].dt.strftime("%Y-%m-%d").unique().tolist()
         ['2021-06-27']
     """
-    run = run if isinstance(run, Run) else Run.read(run)
+    run = _trained(run)
     log = check(_tables(data), run.config.panel)
     cutoffs = None
     if as_of is not None:
@@ -234,8 +236,8 @@ class Evaluation:
 def evaluate(run: Run | str | Path, data: Data, *, progress: bool = False) -> Evaluation:
     """Says how good a model is on what it was not trained on.
 
-    These are the test accounts of its split, where the data hold any; the time after ``until``, if it was trained on
-    what was known before; else all accounts, provided that none of them was used for training.
+    If it was trained on what was known before ``until``, that is all accounts from then on. Otherwise it is the test
+    accounts of its split, where the data hold any, else the accounts that the split does not know.
 
     Args:
         run: the model, or its folder; a folder's ``metrics.json`` gets the figures, too.
@@ -256,7 +258,7 @@ def evaluate(run: Run | str | Path, data: Data, *, progress: bool = False) -> Ev
         >>> hanjax.evaluate(run, market.tables).metrics["conversions"] > 0
         True
     """
-    run = run if isinstance(run, Run) else Run.read(run)
+    run = _trained(run)
     log = check(_tables(data), run.config.panel)
     cutoffs = None
     if run.config.train.until is not None:
@@ -296,15 +298,42 @@ def conversions(data: Data, config: PanelConfig | None = None) -> pd.Series:
         >>> len(conversions(hanjax.simulate(accounts=50, conversions=0.2, seed=0).tables))
         10
     """
-    config = config or PanelConfig()
+    config = _settings(config, PanelConfig)
     log = check(_tables(data), config)
     converted = log.converted_at != NEVER
     times = pd.DatetimeIndex(log.converted_at[converted].view("datetime64[us]")).tz_localize("UTC")
     return pd.Series(times.tz_convert(config.timezone), index=log.account_ids[converted])
 
 
-def _tables(data: Data) -> Tables:
-    return data if isinstance(data, Tables) else read(data)
+def _tables(data: Any) -> Tables:
+    """The tables given, or those of the folder."""
+    if isinstance(data, Tables):
+        return data
+    if not isinstance(data, str | Path):
+        raise DataError(
+            f"data: expected hanjax.Tables(events, individuals, accounts) or a folder, got {type(data).__name__}."
+        )
+    return read(data)
+
+
+def _trained(run: Any) -> Run:
+    """The run given, or that of the folder."""
+    if isinstance(run, Run):
+        return run
+    if not isinstance(run, str | Path):
+        raise RunError(f"run: expected a Run or its folder, got {type(run).__name__}. The run comes before the data.")
+    return Run.read(run)
+
+
+def _settings(config: Any, kind: type[Settings]) -> Settings:
+    """The settings given, or the defaults; a part is easily mistaken for the whole."""
+    if config is None:
+        return kind()
+    if not isinstance(config, kind):
+        remedy = "Give its `panel`." if kind is PanelConfig else "Make one with Config(panel=...)."
+        remedy = f" {remedy}" if isinstance(config, Config | PanelConfig) else ""
+        raise ConfigError(f"config: expected a {kind.__name__}, got {type(config).__name__}.{remedy}")
+    return config
 
 
 def _prepare(tables: Tables, config: Config) -> tuple[Run, Panel]:

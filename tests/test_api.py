@@ -10,7 +10,7 @@ from sklearn import metrics
 import hanjax
 from hanjax.api import _prepare
 from hanjax.data.dates import parse_date
-from hanjax.errors import ConfigError, DataError
+from hanjax.errors import ConfigError, DataError, RunError
 from hanjax.run import Run
 from tests import trained
 
@@ -229,6 +229,18 @@ def test_data_are_tables_or_a_folder(tmp_path):
         expected = hanjax.encode(market.tables)
         assert trained.decoded(from_folder) == trained.decoded(expected)
     assert str(hanjax.describe(tmp_path / "market")) == str(hanjax.describe(market.tables))
+
+
+def test_arguments_of_another_kind_are_refused():
+    tables, config = trained.market(), trained.trained().config
+    with pytest.raises(DataError, match=r"data: expected hanjax.Tables\(.*\) or a folder, got dict"):
+        hanjax.describe(tables._asdict())
+    with pytest.raises(ConfigError, match="config: expected a PanelConfig, got Config. Give its `panel`."):
+        hanjax.describe(tables, config)
+    with pytest.raises(ConfigError, match=r"config: expected a Config, got PanelConfig. Make one with Config\(panel="):
+        hanjax.fit(tables, config=config.panel)
+    with pytest.raises(RunError, match="run: expected a Run or its folder, got Tables. The run comes before the data."):
+        hanjax.score(tables, trained.trained())
 
 
 def test_encoding_with_a_fitted_encoding_is_that_of_the_run():
