@@ -41,6 +41,12 @@ class Tables(NamedTuple):
     account_features: Any = None
     folds: Any = None
 
+    def __repr__(self) -> str:
+        """Says how many rows each table has."""
+        given = {name: table for name, table in self._asdict().items() if table is not None}
+        sized = {name: f"{len(t):,} rows" if hasattr(t, "__len__") else type(t).__name__ for name, t in given.items()}
+        return f"Tables({', '.join(f'{name}: {size}' for name, size in sized.items())})"
+
 
 class LeftOut(NamedTuple):
     """Rows that were not used, and why.
@@ -255,3 +261,7 @@ class Scores(NamedTuple):
 
     accounts: pd.DataFrame
     individuals: pd.DataFrame
+
+    def __repr__(self) -> str:
+        """Says how many scores there are."""
+        return f"Scores(accounts: {len(self.accounts):,} rows, individuals: {len(self.individuals):,} rows)"

@@ -2,10 +2,11 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 
 from hanjax.errors import DataError
-from hanjax.types import Batch
+from hanjax.types import Batch, Scores, Tables
 
 B, K, W, L, F, G = 2, 3, 2, 4, 2, 1
 
@@ -113,3 +114,10 @@ def test_many_activities_take_two_bytes():
 def test_what_cannot_be_right_is_refused(changed, message):
     with pytest.raises(DataError, match=message):
         Batch.from_dense(**dense(**changed))
+
+
+def test_tables_and_scores_say_their_sizes():
+    one, many = pd.DataFrame({"account_id": [1]}), pd.DataFrame({"account_id": [1] * 2000})
+    assert repr(Tables(many, one, one)) == "Tables(events: 2,000 rows, individuals: 1 rows, accounts: 1 rows)"
+    assert repr(Tables(None, one, object())) == "Tables(individuals: 1 rows, accounts: object)"
+    assert repr(Scores(one, many)) == "Scores(accounts: 1 rows, individuals: 2,000 rows)"

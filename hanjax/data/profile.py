@@ -12,7 +12,7 @@ from hanjax.types import LeftOut, Panel
 
 
 class Profile(NamedTuple):
-    """A description of a data set; ``print`` shows all of it.
+    """A description of a data set; its repr shows all of it.
 
     Args:
         figures: by name, the value ``here`` and the ``paper``'s (missing where it gives none).
@@ -26,13 +26,14 @@ class Profile(NamedTuple):
     left_out: pd.DataFrame
     notes: tuple[str, ...]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """All of it as text."""
         number = lambda value: f"{value:,.4g}" if value % 1 else f"{value:,.0f}"
         parts = [self.figures.to_string(formatters=dict.fromkeys(self.figures.columns, number), na_rep="")]
         shares = pd.DataFrame({"events": self.activities, "share": self.activities / max(1, self.activities.sum())})
         parts.append(shares.to_string(formatters={"events": "{:,}".format, "share": "{:.1%}".format}))
-        left = "nothing" if self.left_out.empty else self.left_out.to_string(index=False)
+        listed = {"first": lambda ids: ", ".join(map(str, ids))}
+        left = "nothing" if self.left_out.empty else self.left_out.to_string(index=False, formatters=listed)
         parts.append(f"Left out:\n{left}")
         parts += ["\n".join(f"- {note}" for note in self.notes)] if self.notes else []
         return "\n\n".join(parts)

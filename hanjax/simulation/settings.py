@@ -79,6 +79,10 @@ class Market(NamedTuple):
     intercept: float
     config: MarketConfig
 
+    def __repr__(self) -> str:
+        """Says how large the market is; the settings tell the rest."""
+        return f"Market({self.tables!r}, seed={self.config.seed})"
+
 
 def _is_sunday(day: str) -> bool:
     try:

@@ -63,7 +63,8 @@ def test_what_is_left_out_is_shown(market):
     profile = hanjax.describe(market)
     panel = hanjax.encode(market)
     assert list(profile.left_out.itertuples(index=False, name=None)) == [tuple(row) for row in panel.left_out]
-    text = str(profile)
+    text = repr(profile)
+    assert text == str(profile)
     for word in ("paper", "send email", "beyond the 9 activities kept of a period", "have no label"):
         assert word in text
     assert "nan" not in text.lower()
