@@ -196,7 +196,7 @@ class Config:
             3
         """
         parts = {part.name: part.type for part in dataclasses.fields(cls)}
-        _check_names(stored, parts, "the settings")
+        _check_names(stored, parts, "the groups of settings")
         return cls(**{name: build(parts[name], name, values) for name, values in stored.items()})
 
     @classmethod
@@ -291,7 +291,8 @@ def _convert(name: str, value: Any, kind: Any) -> Any:
         require(value in args, name, value, f"one of {', '.join(map(repr, args))}")
         return value
     if origin is tuple:
-        require(isinstance(value, list | tuple), name, value, "a list")
+        pairs = typing.get_origin(args[0]) is tuple
+        require(isinstance(value, list | tuple), name, value, "a list of pairs" if pairs else "a list")
         inner = args[:1] * len(value) if args[-1] is Ellipsis else args
         require(len(value) == len(inner), name, value, f"{len(inner)} entries")
         return tuple(_convert(name, item, kind) for item, kind in zip(value, inner, strict=True))

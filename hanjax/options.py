@@ -41,7 +41,10 @@ class _Parse:
     def __init__(self, kind: Any):
         self.kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
         first = next(k for k in self.kinds if k is not types.NoneType)
-        self.__name__ = "a,b,..." if typing.get_origin(first) is tuple else first.__name__
+        self.__name__ = first.__name__
+        if typing.get_origin(first) is tuple:
+            pairs = typing.get_origin(typing.get_args(first)[0]) is tuple
+            self.__name__ = "standard=theirs,..." if pairs else "a,b,..."
 
     def __call__(self, text: str) -> Any:
         if types.NoneType in self.kinds and text.lower() == "none":

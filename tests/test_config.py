@@ -115,7 +115,9 @@ def test_settings_are_read_from_toml(tmp_path):
 @pytest.mark.parametrize(
     ("stored", "message"),
     [
-        ({"pannel": {}}, "'pannel' is not among the settings; did you mean 'panel'"),
+        ({"pannel": {}}, "'pannel' is not among the groups of settings; did you mean 'panel'"),
+        ({"window": 4}, "'window' is not among the groups of settings; there are model, panel, train"),
+        ({"panel": {"columns": {"activity": "what"}}}, "columns: expected a list of pairs, got "),
         ({"panel": {"perod": "M"}}, "'perod' is not among the settings of 'panel'; did you mean 'period'"),
         ({"model": {"zzz": 1}}, "'zzz' is not among the settings of 'model'; there are activity_embedding, "),
         ({"train": {"epochs": "3"}}, "epochs: expected an int, got '3'"),

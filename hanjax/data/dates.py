@@ -32,8 +32,9 @@ def parse_date(date: Any, timezone: str, *, name: str) -> int:
     """
     try:
         stamp = pd.Timestamp(date)
-        assert stamp is not pd.NaT
-    except (ValueError, AssertionError, TypeError):
+        if stamp is pd.NaT:
+            raise ValueError
+    except (ValueError, TypeError):
         raise ConfigError(f"{name}: {date!r} is not a date, such as 2024-05-01.") from None
     if stamp.tzinfo is None:  # where clocks change at midnight, the first one that there is
         stamp = stamp.tz_localize(timezone, ambiguous=True, nonexistent="shift_forward")
@@ -65,7 +66,10 @@ def observed_until(log: Log, config: PanelConfig, date: Any) -> tuple[Log, int]:
     first = calendar.period_of(log.observed_from).min()
     if not first < asked <= last + 1:
         begin, stop = calendar.dates(np.array([first + 1, last + 1])).strftime("%Y-%m-%d")
-        raise DataError(f"as_of: {date} lies outside the log, which can be scored from {begin} to {stop} on.")
+        raise DataError(
+            f"as_of: {date} lies outside the log, which can be scored from {begin} to the end of the period that "
+            f"begins on {stop}."
+        )
     cutoff = int(calendar.starts[asked])
     # Whoever is observed to the end of the log is still observed at the cut-off that follows it.
     running = (log.observed_to == end) & open_ended

@@ -78,8 +78,8 @@ def _table(path: Path) -> pa.Table:
         table = _parquet(path) if path.suffix == ".parquet" else _csv(path)
     except (pa.ArrowException, OSError, EOFError, UnicodeError) as damaged:
         kind = "Parquet" if path.suffix == ".parquet" else "CSV"
-        reason = str(damaged).splitlines()[0]
-        raise DataError(f"{path}: cannot be read as {kind}: {reason} Write the file anew.") from damaged
+        reason = str(damaged).splitlines()[0].rstrip(".")
+        raise DataError(f"{path}: cannot be read as {kind}: {reason}. Write the file anew.") from damaged
     binary = [field.name for field in table.schema if pa.types.is_binary(field.type)]
     if binary and path.suffix != ".parquet":
         raise DataError(f"{path}: column {binary[0]!r} is not UTF-8. Save the file with the encoding UTF-8.")
