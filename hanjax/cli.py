@@ -87,11 +87,14 @@ def _run(arguments: argparse.Namespace) -> Any:
 
     run = load(arguments.run)
     if arguments.config:
-        told, default = Config.read(arguments.config).to_dict(), Config().to_dict()
-        changed = {n: v for part, values in told.items() for n, v in values.items() if v != default[part][n]}
-        if not set(changed) <= {"columns", "strays", "timezone"}:
+        told, mine = Config.read(arguments.config).to_dict(), run.config.to_dict()
+        named = read_settings(arguments.config)
+        changed = {n: told[part][n] for part in told for n in named.get(part, {}) if told[part][n] != mine[part][n]}
+        kept = [name for name in changed if name not in ("columns", "strays", "timezone")]
+        if kept:
             raise ConfigError(
-                f"{arguments.config}: a trained model keeps its settings; only columns, strays and timezone can change."
+                f"{arguments.config}: a trained model keeps its settings; only columns, strays and timezone can change,"
+                f" not {', '.join(kept)}."
             )
         run.config = run.config.replace(**changed)
     return run
@@ -214,7 +217,7 @@ def evaluate(argv: Sequence[str]) -> None:
 def _evaluate(run: Any, data: str | Path, out: Path | None) -> Any:
     from hanjax import api
 
-    result = api.evaluate(run, data)
+    result = api.evaluate(run, data, progress=True)
     print(f"On accounts that training has not seen:\n{result}")
     if out:
         out.mkdir(parents=True, exist_ok=True)
@@ -252,21 +255,23 @@ def plot(argv: Sequence[str]) -> None:
     arguments = parser.parse_args(argv)
     run = _run(arguments)
     tables = api.read(arguments.data)
-    scores, converted_at = api.score(run, tables), api.conversions(tables, run.config.panel)
+    scores, converted_at = api.score(run, tables, progress=True), api.conversions(tables, run.config.panel)
     out = arguments.out or Path(arguments.run) / "plots"
     out.mkdir(parents=True, exist_ok=True)
     ids = scores.accounts["account_id"]
     by_text = dict(zip(ids.astype(str), ids, strict=True))
     likeliest = scores.accounts.sort_values("probability", ascending=False)["account_id"].unique()[:2]
+    drawn = []
     for account in [by_text.get(name, name) for name in arguments.account] if arguments.account else likeliest:
         axes = draw.trajectory(scores, account, converted_at=converted_at.get(account))
         name = re.sub(r"[^\w.-]", "_", str(account))  # an id may hold what a file's name may not
-        axes.figure.savefig(out / f"account-{name}.png", dpi=150, bbox_inches="tight")
+        drawn.append(f"account-{name}.png")
+        axes.figure.savefig(out / drawn[-1], dpi=150, bbox_inches="tight")
         plt.close(axes.figure)
     axes = draw.history(run.history)
     axes.figure.savefig(out / "history.png", dpi=150, bbox_inches="tight")
     plt.close(axes.figure)
-    print(f"{out}: {', '.join(sorted(path.name for path in out.glob('*.png')))}")
+    print(f"{out}: {', '.join([*drawn, 'history.png'])}")
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {

@@ -105,6 +105,9 @@ def test_plot_draws_the_accounts_and_the_training(place, tmp_path, capsys):
     assert names == [f"account-{account}.png", "history.png"]
     printed = capsys.readouterr().out
     assert all(name in printed for name in names)
+    other = trained.panel().samples["account_id"].iloc[-1]
+    assert run("plot", place / "run", place / "data", "--account", other, "--out", tmp_path / "plots") == 0
+    assert f"account-{account}.png" not in capsys.readouterr().out  # it was drawn before
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in (tmp_path / "plots").iterdir())
     assert run("plot", place / "run", place / "data", "--account", "nobody") == 1
     assert "no score for 'nobody'" in capsys.readouterr().err
@@ -233,7 +236,13 @@ def test_a_trained_model_keeps_its_settings(place, tmp_path, capsys):
     one_line(capsys, "the column 'activity' is missing")
     (tmp_path / "window.json").write_text('{"panel": {"window": 2}}')
     assert run("score", place / "run", place / "data", "--config", tmp_path / "window.json") == 1
-    one_line(capsys, "a trained model keeps its settings; only columns, strays and timezone can change")
+    one_line(capsys, "a trained model keeps its settings; only columns, strays and timezone can change, not window.")
+
+
+def test_a_trained_model_takes_the_file_of_its_own_settings(place, tmp_path):
+    for settings in (place / "settings.json", place / "run" / "config.json"):
+        assert run("score", place / "run", place / "data", "--config", settings, "--out", tmp_path / "scores") == 0
+        same_scores(tmp_path / "scores")
 
 
 def test_files_that_cannot_be_written_are_named(place, tmp_path, capsys):
@@ -248,6 +257,7 @@ def test_files_that_cannot_be_written_are_named(place, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["fit", "data", "--window", "three"], "argument --window: 'three' is not int"),
+        (["fit", "data", "--columns", "what"], "argument --columns: 'what' is not standard=theirs,..."),
         (["fit", "data", "--keep", "middle"], "invalid choice: 'middle'"),
         (["fit", "data", "--windw", "3"], "unrecognized arguments: --windw"),
         (["fit"], "the following arguments are required: DATA"),
