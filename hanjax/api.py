@@ -105,7 +105,7 @@ def fit(
 
     Raises:
         DataError: if the tables are not what they should be, or the split leaves a part without both outcomes.
-        RunError: if ``out`` holds a run already, or cannot be resumed from.
+        RunError: if ``out`` holds a run already, or cannot be resumed from, or is None and ``resume`` is set.
 
     Example:
         >>> import hanjax
@@ -120,6 +120,8 @@ def fit(
     from hanjax.training.fit import fit_panel, tqdm_progress
 
     config = _settings(config, Config)
+    if resume and out is None:
+        raise RunError("resume: there is nothing to continue without a folder. Name it with `out`.")
     run, panel = _prepare(_tables(data), config)
     checkpoints = None
     if out is not None:

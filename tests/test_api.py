@@ -241,6 +241,8 @@ def test_arguments_of_another_kind_are_refused():
         hanjax.fit(tables, config=config.panel)
     with pytest.raises(RunError, match="run: expected a Run or its folder, got Tables. The run comes before the data."):
         hanjax.score(tables, trained.trained())
+    with pytest.raises(RunError, match="resume: there is nothing to continue without a folder. Name it with `out`."):
+        hanjax.fit(tables, config=config, resume=True)
 
 
 def test_encoding_with_a_fitted_encoding_is_that_of_the_run():

@@ -65,6 +65,9 @@ def _arrow(name: str, data: Any) -> pa.Table:
         return data
     if isinstance(data, pd.DataFrame):
         _distinct_names(name, [str(column) for column in data.columns])
+        index = [level for level in data.index.names if level in REQUIRED[name] and level not in data.columns]
+        if index:
+            raise DataError(f"{name}: {index[0]!r} is the index. Make a column of it with .reset_index().")
         return pa.table({str(column): _pandas_column(name, str(column), series) for column, series in data.items()})
     return _other(name, data)
 

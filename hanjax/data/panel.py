@@ -125,6 +125,8 @@ def make_panel(
     samples = pd.concat([samples, log.segments.iloc[group.account].reset_index(drop=True)], axis=1)
     left_out += _left_out(log, calendar, config, sequences, group, seen)
     notes = [*log.notes, *_unknown(log, ids, static_table, static)]
+    if config.opt_out_activity not in (None, *log.activities):
+        notes.append(f"opt_out_activity: no event has the activity {config.opt_out_activity!r}")
     unlabeled = int(np.isnan(batch.label[:, 0]).sum())
     if unlabeled:
         notes.append(f"{unlabeled:,} samples have no label: their period was not wholly observed")

@@ -31,6 +31,11 @@ def folds(accounts: list, numbers: list) -> Tables:
 
 
 MISSHAPEN = [
+    case(
+        "an id in the index",
+        small(accounts=small().accounts.set_index("account_id")),
+        "accounts: 'account_id' is the index. Make a column of it with .reset_index()",
+    ),
     case("no table", small(accounts=None), "accounts: the table is missing"),
     case("no DataFrame", small(events=[1, 2]), "events", "expected a DataFrame", "list"),
     case("empty events", small(events=small().events.iloc[:0]), "events: the table has no rows"),

@@ -70,6 +70,14 @@ def test_what_is_left_out_is_shown(market):
     assert "nan" not in text.lower()
 
 
+def test_an_opt_out_that_never_happens_is_noted(market):
+    notes = [
+        hanjax.describe(market, hanjax.PanelConfig(opt_out_activity=name)).notes for name in ("gone", "send email")
+    ]
+    note = "opt_out_activity: no event has the activity 'gone'"
+    assert note in notes[0] and not any("opt_out_activity" in other for other in notes[1])
+
+
 def test_every_sample_conversion_and_event_is_accounted_for():
     panel = hanjax.encode(trained.market(), trained.CONFIG.panel)
     label = panel.batch.label[:, 0]
