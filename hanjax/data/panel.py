@@ -76,7 +76,7 @@ def make_panel(
         )
         span = span._replace(first=np.maximum(span.first, low), last=np.minimum(span.last, high))
 
-    windows, window_tables, groups = [], [np.zeros((0, _columns(config)), np.int32)], []
+    windows, window_tables, groups = [], [np.zeros((0, _window_columns(config)), np.int32)], []
     for accounts in _chunks(log, calendar):
         group = find_groups(log, sequences.cells, span, presence, accounts, config, max_members=encoding.max_members)
         table, index = distinct_rows(_window_rows(group.window, sequences))
@@ -152,7 +152,7 @@ def _check_segments(log: Log, samples: pd.DataFrame) -> None:
         )
 
 
-def _columns(config: PanelConfig) -> int:
+def _window_columns(config: PanelConfig) -> int:
     return config.window * (2 if config.volumes else 1)
 
 

@@ -113,7 +113,8 @@ def _frames(
     logit = scored.logit.astype(np.float64)
     corrected = probability(unweight(logit, positive_weight=positive_weight))
     of_member = attention[batch.member_windows]
-    head, segments = samples[["account_id", "cutoff"]], samples.columns[4:]
+    head = samples[["account_id", "cutoff"]]
+    segments = samples.columns.difference(["account_id", "cutoff", "period", "n_members"], sort=False)
     accounts = head.assign(
         probability=corrected[:, 0],
         raw_score=probability(logit[:, 0]),
