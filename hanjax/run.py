@@ -104,7 +104,7 @@ class Run:
         self._replace("config.json", _json(stored))  # last: a folder without it is no run yet
 
     def claim(self, folder: str | Path, *, resume: bool) -> None:
-        """Makes sure that a folder is free for this run, or holds the beginning of the same one.
+        """Makes sure that a folder is free for this run, or holds the same one; then its figures are taken over.
 
         Args:
             folder: the run folder.
@@ -129,6 +129,7 @@ class Run:
             raise RunError(f"{folder}: the settings differ ({'; '.join(changed)}). Resume with the same ones.")
         if before.fingerprint != self.fingerprint:
             raise RunError(f"{folder}: the data are not those that the run was begun with. Resume with the same data.")
+        self.metrics = before.metrics  # the same bits will come out, so what was said of them stays true
 
     def unseen(self, account_ids: pd.Index) -> Bool[np.ndarray, " a"]:
         """Which accounts may be tested on: the split's test accounts if there are any, else those that it lacks.

@@ -245,8 +245,10 @@ def test_a_resumed_training_is_an_uninterrupted_one(tmp_path, monkeypatch):
 
 
 def test_resuming_a_finished_training_changes_nothing(folder):
+    evaluated = hanjax.evaluate(folder, trained.market())
     before = {name: (folder / name).read_bytes() for name in FILES if name != "model.npz"}
     run = hanjax.fit(trained.market(), folder, config=trained.CONFIG, resume=True)
+    assert run.metrics.pop("test") == evaluated.metrics  # what evaluate added stays
     assert_same_run(run, trained.trained())
     assert {name: (folder / name).read_bytes() for name in before} == before
 

@@ -69,37 +69,40 @@ def plan_epoch(
         >>> plan.samples.tolist(), plan.mask[-1].tolist()
         ([[0, 1], [2, 3], [4, 4]], [True, False])
     """
-    rows = _checked(batch, rows)
+    rows = np.asarray(rows)
+    n = len(batch.mask)
+    if len(rows) == 0:
+        raise DataError(f"There is no sample to plan for (the panel has {n:,}).")
+    if rows.min() < 0 or rows.max() >= n:
+        raise DataError(f"Samples {rows.min()} to {rows.max()} were asked for, but the panel has only 0 to {n - 1}.")
     if seed is not None:
         rows = np.random.default_rng([int(word) for word in np.ravel(seed)]).permutation(rows)
-    return _plan(batch, rows, places=min(batch_size, len(rows)))
 
+    places = min(batch_size, len(rows))
+    steps = -(-len(rows) // places)
+    mask = (np.arange(steps * places) < len(rows)).reshape(steps, places)
+    samples = np.pad(rows, (0, mask.size - len(rows)), mode="edge").astype(np.int32).reshape(steps, places)
 
-def plan_chunks(batch: Batch, rows: Int[np.ndarray, " n"], *, chunk_size: int) -> Plan:
-    """Plans a prediction for the given samples, in order, in chunks that always have ``chunk_size`` places.
+    windows, sequences, window_sequences = [], [], []
+    table = np.asarray(batch.windows)
+    member_windows = np.asarray(batch.member_windows)[samples].astype(np.int32, copy=False)
+    window_at, sequence_at = np.zeros(len(table), np.int32), np.zeros(len(batch.sequences), np.int32)
+    for t in range(steps):
+        used, member_windows[t] = _distinct(member_windows[t], window_at)
+        windows.append(used)
+        used, local = _distinct(table[used], sequence_at)
+        sequences.append(used)
+        window_sequences.append(local)
 
-    ``predictions[plan.mask]`` then puts the predictions ``[T, B, ...]`` of all chunks in the order of ``rows``.
-
-    Args:
-        batch: the panel's batch, as NumPy arrays.
-        rows: ``[n]`` the samples, as rows of the panel.
-        chunk_size: samples in a chunk.
-
-    Returns:
-        The plan of the ``ceil(n / chunk_size)`` chunks.
-
-    Raises:
-        DataError: if there is no sample, or a row lies outside the panel.
-
-    Example:
-        >>> import numpy as np
-        >>> from hanjax.types import Batch
-        >>> batch = Batch.from_dense(np.ones((5, 3, 4, 9), int), members=np.ones((5, 3), bool))
-        >>> plan = plan_chunks(batch, np.array([4, 1]), chunk_size=3)
-        >>> plan.samples.tolist(), plan.samples[plan.mask].tolist()
-        ([[4, 1, 1]], [4, 1])
-    """
-    return _plan(batch, _checked(batch, rows), places=chunk_size)
+    n_windows = capacity(max(map(len, windows)))
+    return Plan(
+        samples=samples,
+        mask=mask,
+        windows=_stack(windows, n_windows),
+        sequences=_stack(sequences, capacity(max(map(len, sequences)))),
+        window_sequences=_stack(window_sequences, n_windows),
+        member_windows=member_windows,
+    )
 
 
 def gather(panel: Batch, step: Plan) -> Batch:
@@ -149,45 +152,6 @@ def capacity(need: int) -> int:
     """
     step = max(16, 1 << max(0, (need - 1).bit_length() - 3))
     return max(64, -(-need // step) * step)
-
-
-def _checked(batch: Batch, rows: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-    """The rows as an array, known to lie in the panel."""
-    rows = np.asarray(rows)
-    n = len(batch.mask)
-    if len(rows) == 0:
-        raise DataError(f"There is no sample to plan for (the panel has {n:,}).")
-    if rows.min() < 0 or rows.max() >= n:
-        raise DataError(f"Samples {rows.min()} to {rows.max()} were asked for, but the panel has only 0 to {n - 1}.")
-    return rows
-
-
-def _plan(batch: Batch, rows: Int[np.ndarray, " n"], *, places: int) -> Plan:
-    """Cuts the rows into steps and lists the distinct windows and sequences of each."""
-    steps = -(-len(rows) // places)
-    mask = (np.arange(steps * places) < len(rows)).reshape(steps, places)
-    samples = np.pad(rows, (0, mask.size - len(rows)), mode="edge").astype(np.int32).reshape(steps, places)
-
-    windows, sequences, window_sequences = [], [], []
-    table = np.asarray(batch.windows)
-    member_windows = np.asarray(batch.member_windows)[samples].astype(np.int32, copy=False)
-    window_at, sequence_at = np.zeros(len(table), np.int32), np.zeros(len(batch.sequences), np.int32)
-    for t in range(steps):
-        used, member_windows[t] = _distinct(member_windows[t], window_at)
-        windows.append(used)
-        used, local = _distinct(table[used], sequence_at)
-        sequences.append(used)
-        window_sequences.append(local)
-
-    n_windows = capacity(max(map(len, windows)))
-    return Plan(
-        samples=samples,
-        mask=mask,
-        windows=_stack(windows, n_windows),
-        sequences=_stack(sequences, capacity(max(map(len, sequences)))),
-        window_sequences=_stack(window_sequences, n_windows),
-        member_windows=member_windows,
-    )
 
 
 def _distinct(

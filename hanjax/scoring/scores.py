@@ -51,9 +51,11 @@ def score_panel(
         individual_id, cutoff, score (a probability), share (of the account's aggregation), rank_in_account, attention.
     """
     batch, programs = panel.batch, _programs(network)
-    encoded = _over_rows(lambda rows: programs["periods"](params, rows), batch.sequences)
+    encode = functools.partial(programs["periods"], params)
+    encoded = _over_rows(encode, batch.sequences, where=batch.activity_mask)
     periods = jnp.asarray(_padded(encoded.value, capacity(len(encoded.value))))
-    windows = _over_rows(lambda rows: programs["windows"](params, periods, rows), batch.windows)
+    encode = functools.partial(programs["windows"], params, periods)
+    windows = _over_rows(encode, batch.windows, where=batch.period_mask)
     table = jnp.asarray(_padded(windows.value, capacity(len(windows.value))))
     parts = []
     for begin, chunk in _sample_chunks(batch):
@@ -71,8 +73,8 @@ def _programs(network: Network) -> dict[str, Callable[..., Any]]:
         return network.score(params, windows[batch.member_windows], categories, account, where=batch.member_mask)
 
     return {
-        "periods": jax.jit(lambda params, rows: network.encode_periods(params, rows, where=rows > 0)),
-        "windows": jax.jit(lambda params, periods, rows: network.encode_windows(params, periods, rows, where=rows > 0)),
+        "periods": jax.jit(network.encode_periods),
+        "windows": jax.jit(network.encode_windows),
         "score": jax.jit(score),
     }
 
@@ -81,11 +83,12 @@ def _padded(array: np.ndarray, size: int) -> np.ndarray:
     return np.pad(array, [(0, size - len(array)), *[(0, 0)] * (array.ndim - 1)])
 
 
-def _over_rows(function: Callable[[np.ndarray], Any], rows: np.ndarray) -> Any:
+def _over_rows(function: Callable[..., Any], rows: np.ndarray, *, where: np.ndarray) -> Any:
     """Maps a function over a table, some thousand rows at a time; the last ones are filled up with empty rows."""
     parts = []
     for begin in range(0, len(rows), _ROWS):
-        parts.append(jax.device_get(function(_padded(rows[begin : begin + _ROWS], _ROWS))))
+        some, mask = (_padded(array[begin : begin + _ROWS], _ROWS) for array in (rows, where))
+        parts.append(jax.device_get(function(some, where=mask)))
     return jax.tree.map(lambda *arrays: np.concatenate(arrays)[: len(rows)], *parts)
 
 
@@ -124,7 +127,7 @@ def _frames(
         attention=list(np.einsum("bk,bkw->bw", scored.member_share, of_member)),
         **{str(name): samples[name] for name in segments},
     )
-    b, k = np.nonzero(batch.members)
+    b, k = np.nonzero(batch.member_mask)
     alone = scored.member_logit[b, k, 0].astype(np.float64)
     individuals = pd.DataFrame(
         {

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from hanjax.data.batches import Plan, capacity, gather, plan_chunks, plan_epoch
+from hanjax.data.batches import Plan, capacity, gather, plan_epoch
 from hanjax.errors import DataError
 from tests.training.standin import decode, panel
 
@@ -84,11 +84,11 @@ def test_optional_fields_may_be_absent():
     assert batch.count_windows is None and batch.account_numbers is None and batch.counts is None
 
 
-def test_chunks_have_one_shape_and_keep_the_order():
+def test_without_a_seed_the_order_is_kept():
     whole, rows = panel(), np.array([9, 3, 3, 40, 0])
-    for chunk_size in (2, 5, 16):
-        plan = plan_chunks(whole, rows, chunk_size=chunk_size)
-        assert plan.samples.shape == (-(-5 // chunk_size), chunk_size)
+    for batch_size in (2, 5, 16):
+        plan = plan_epoch(whole, rows, batch_size=batch_size, seed=None)
+        assert plan.samples.shape == (-(-5 // batch_size), min(5, batch_size))
         np.testing.assert_array_equal(plan.samples[plan.mask], rows)
 
 
@@ -114,4 +114,4 @@ def test_wrong_rows_are_refused():
     with pytest.raises(DataError, match="no sample"):
         plan_epoch(panel(), np.array([], int), batch_size=4, seed=None)
     with pytest.raises(DataError, match="only 0 to 49"):
-        plan_chunks(panel(), np.array([3, 50]), chunk_size=4)
+        plan_epoch(panel(), np.array([3, 50]), batch_size=4, seed=None)

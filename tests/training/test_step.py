@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from hanjax.config import TrainConfig
-from hanjax.data.batches import Plan, plan_chunks, plan_epoch
+from hanjax.data.batches import Plan, plan_epoch
 from hanjax.training.step import Compiled, programs
 from tests.training.standin import Linear, decode, panel
 
@@ -86,7 +86,7 @@ def test_the_state_is_used_up():
 def test_predictions_stand_in_the_order_of_the_rows():
     whole, rows = panel(30), np.array([22, 3, 3, 17, 0, 29])
     params = Linear().init(jax.random.key(0), jnp.zeros(1))
-    plan = plan_chunks(whole, rows, chunk_size=4)
+    plan = plan_epoch(whole, rows, batch_size=4, seed=None)
     logit = np.asarray(programs(Linear(), CONFIG, positive_weight=5.0).predict(params, whole, plan))[plan.mask]
     dense = decode(whole)
     expected = dense_logit(params, type(dense)(*(table[rows] for table in dense)))
