@@ -18,6 +18,14 @@ from typing import Any, Literal
 
 from hanjax.errors import ConfigError
 
+ACCOUNT_NUMBERS = ("periods_observed", "individuals_so_far", "active_individuals", "activities")
+"""Numbers of an account as of a cut-off: periods since its observation began, individuals who had arrived, individuals
+who were active within the window, and their untruncated activities within it."""
+
+MEMBER_NUMBERS = ("periods_since_arrival", "periods_since_activity", "active_periods", "activities")
+"""Numbers of a member as of a cut-off: periods since the arrival, periods since the latest active one (since arrival if
+there was none), how many periods were active so far, and untruncated activities so far."""
+
 
 def require(holds: bool, name: str, value: object, expected: str) -> None:
     """Raises a ConfigError unless a setting's value holds.
@@ -67,9 +75,14 @@ class PanelConfig:
     opt_out_activity: str | None = setting(None, "activity after whose period an individual is left out")
     account_numbers: tuple[str, ...] = setting(
         ("periods_observed", "individuals_so_far"),
-        "numbers as of the cut-off that the model is offered: periods_observed, individuals_so_far",
+        f"numbers of the account as of the cut-off that the model is offered, of {', '.join(ACCOUNT_NUMBERS)}",
+    )
+    member_numbers: tuple[str, ...] = setting(
+        (), f"numbers of each member as of the cut-off that the model is offered, of {', '.join(MEMBER_NUMBERS)}"
     )
     volumes: bool = setting(False, "also keep untruncated volumes per activity, individual and period")
+    gaps: bool = setting(False, "also keep the time since the individual's previous activity")
+    window_ages: bool = setting(False, "also keep how many periods back each period of a window lies")
     expand_counts: bool = setting(False, "repeat an event `count` times in the sequence instead of once")
     exclude: tuple[str, ...] = setting((), "columns of individuals or accounts that are not features")
     columns: tuple[tuple[str, str], ...] = setting((), "other names of columns, as pairs: standard=theirs")
@@ -85,8 +98,8 @@ class PanelConfig:
         ahead = self.horizons
         rising = len(ahead) > 0 and min(ahead) >= 1 and list(ahead) == sorted(set(ahead))
         require(rising, "horizons", ahead, "increasing numbers of periods, from 1 on")
-        known = ("periods_observed", "individuals_so_far")
-        require(set(self.account_numbers) <= set(known), "account_numbers", self.account_numbers, f"some of {known}")
+        for name, known in (("account_numbers", ACCOUNT_NUMBERS), ("member_numbers", MEMBER_NUMBERS)):
+            require(set(getattr(self, name)) <= set(known), name, getattr(self, name), f"some of {known}")
 
     @classmethod
     def paper(cls) -> "PanelConfig":
@@ -102,20 +115,50 @@ class ModelConfig:
         ConfigError: if a value cannot work.
     """
 
-    aggregator: Literal["gru_attention", "maximum"] = setting("gru_attention", "how members become an account")
+    aggregator: Literal[
+        "fnn",
+        "gru",
+        "gru_attention",
+        "maximum",
+        "at_least_one",
+        "geometric_mean",
+        "mean_probability",
+        "mean_log_odds",
+        "gated_attention",
+        "set_transformer",
+    ] = setting("gru_attention", "how members become an account")
+    account_head: bool = setting(
+        False, "a layer with the account's numbers after an aggregation of probabilities, as in the paper's section 5.2"
+    )
+    period_input: Literal["sequence", "counts", "both"] = setting(
+        "sequence", "what a period is read from: the sequence of its activities, their counts, or both"
+    )
+    count_scale: Literal["log", "raw"] = setting("log", "counts enter as log(1 + n), or as they are")
+    time: Literal["none", "concatenated", "gated"] = setting(
+        "none", "the time between activities: unused, joined to each activity, or a gate of the recurrent cell"
+    )
+    bidirectional: bool = setting(False, "the recurrent layers over activities and over periods run both ways")
     activity_width: int = setting(40, "hidden size of the activity layer; the paper uses 40 and 56")
     window_width: int = setting(20, "hidden size of the layer over periods")
     member_width: int = setting(20, "size of an individual's representation before a neural aggregation")
     category_width: int = setting(4, "size of the embedding of each static category")
     activity_embedding: int | None = setting(None, "size of the activities' embedding; none: one-hot")
+    head_width: int | None = setting(
+        None, "size of a hidden layer between a neural aggregation and the log-odds; none: no such layer"
+    )
+    dropout: float = setting(0.0, "share of an individual's representation that a training step leaves out")
+    member_dropout: float = setting(0.0, "share of the members that a training step leaves out; one always stays")
 
     def __post_init__(self) -> None:
         """Checks each value."""
         check_types(self)
         for name in ("activity_width", "window_width", "member_width", "category_width"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "an integer of at least 1")
-        size = self.activity_embedding
-        require(size is None or size >= 1, "activity_embedding", size, "at least 1, or none")
+        for name in ("activity_embedding", "head_width"):
+            size = getattr(self, name)
+            require(size is None or size >= 1, name, size, "at least 1, or none")
+        for name in ("dropout", "member_dropout"):
+            require(0 <= getattr(self, name) < 1, name, getattr(self, name), "at least 0 and below 1")
 
     @classmethod
     def paper(cls) -> "ModelConfig":
@@ -141,6 +184,11 @@ class TrainConfig:
     positive_weight: float | None = setting(
         None, "weight w of a conversion in the loss, undone in probabilities; none: as many as there are other samples"
     )
+    loss: Literal["account", "individual"] = setting(
+        "account", "the loss is the account's, or each individual's with the account's outcome (no joint learning)"
+    )
+    weight_decay: float = setting(0.0, "of AdamW, per step and unit of learning rate; 0: plain Adam")
+    ensemble: int = setting(1, "networks that are trained side by side from different first parameters, and averaged")
     patience: int | None = setting(10, "stop after this many epochs without a better validation AUC; none: never")
     gradient_clip: float | None = setting(None, "largest norm of a step's gradient; none: no clipping")
     seed: int = setting(0, "of the split, the parameters and the order of the samples")
@@ -148,9 +196,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         """Checks each value."""
         check_types(self)
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "ensemble"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "an integer of at least 1")
         require(0 < self.learning_rate < math.inf, "learning_rate", self.learning_rate, "above 0")
+        require(0 <= self.weight_decay < math.inf, "weight_decay", self.weight_decay, "at least 0")
         weight = self.positive_weight
         require(weight is None or 0 < weight < math.inf, "positive_weight", weight, "above 0, or none")
         require(0 <= self.validation < 1, "validation", self.validation, "at least 0 and below 1")
@@ -168,11 +217,24 @@ class TrainConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """All settings of a run."""
+    """All settings of a run.
+
+    Raises:
+        ConfigError: if the model needs what the settings of the data leave out.
+    """
 
     panel: PanelConfig = field(default_factory=PanelConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        """Checks that the data hold what the model reads."""
+        model, panel = self.model, self.panel
+        for needed, name, value in (
+            (model.period_input != "sequence", "volumes", f"period_input={model.period_input!r}"),
+            (model.time != "none", "gaps", f"time={model.time!r}"),
+        ):
+            require(not needed or getattr(panel, name), name, getattr(panel, name), f"True, because of {value}")
 
     @classmethod
     def paper(cls) -> "Config":

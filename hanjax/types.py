@@ -81,6 +81,12 @@ class Batch(NamedTuple):
         counts: ``[C, V]`` distinct untruncated volumes of one individual in one period; None unless asked for.
         count_windows: ``[M, W]`` the volumes of each window's periods, as rows of ``counts``.
         account_numbers: ``[B, N]`` numbers of the account as of the cut-off, standardized; None unless asked for.
+        gaps: ``[S, L]`` time since the individual's previous activity, in whichever period that was, as log(1 + hours)
+            in steps of 1/4; -1 for an individual's first activity, 0 for padding; None unless asked for.
+        window_ages: ``[M, W]`` how many periods back each period of a window lies, 1 for the latest before the cut-off;
+            0 for quiet periods; None unless asked for.
+        member_numbers: ``[B, K, N]`` numbers of each member as of the cut-off, standardized, 0 where no member is; None
+            unless asked for.
     """
 
     sequences: UInt[Array, "S L"]
@@ -95,6 +101,9 @@ class Batch(NamedTuple):
     counts: Float[Array, "C V"] | None = None
     count_windows: Int[Array, "M W"] | None = None
     account_numbers: Float[Array, "B N"] | None = None
+    gaps: Float[Array, "S L"] | None = None
+    window_ages: Int[Array, "M W"] | None = None
+    member_numbers: Float[Array, "B K N"] | None = None
 
     @property
     def activity_mask(self) -> Bool[Array, "S L"]:
@@ -243,12 +252,14 @@ class Output(NamedTuple):
         member_share: ``[B, K]`` each member's share in the aggregation; sums to 1 over a sample's members.
         period_share: ``[M, W]`` attention over the periods of each window.
         activity_share: ``[S, L]`` attention over the activities of each sequence.
+        member_logit: ``[B, K, H]`` the members' own log-odds, where the aggregation combines such; otherwise None.
     """
 
     logit: Float[Array, "B H"]
     member_share: Float[Array, "B K"]
     period_share: Float[Array, "M W"]
     activity_share: Float[Array, "S L"]
+    member_logit: Float[Array, "B K H"] | None = None
 
 
 class Scores(NamedTuple):

@@ -137,6 +137,9 @@ def gather(panel: Batch, step: Plan) -> Batch:
         mask=panel.mask[step.samples] & step.mask,
         count_windows=None if panel.count_windows is None else panel.count_windows[step.windows],
         account_numbers=None if panel.account_numbers is None else panel.account_numbers[step.samples],
+        gaps=None if panel.gaps is None else panel.gaps[step.sequences],
+        window_ages=None if panel.window_ages is None else panel.window_ages[step.windows],
+        member_numbers=None if panel.member_numbers is None else panel.member_numbers[step.samples],
     )
 
 
