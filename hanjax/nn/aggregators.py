@@ -5,11 +5,12 @@ To add one, write a class that follows ``Aggregator`` and name it in ``AGGREGATO
 
 from typing import ClassVar, NamedTuple, Protocol
 
-import jax.numpy as jnp
+import jax.numpy as jnp  # noqa: F401  (the examples use it)
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from hanjax import masked
+from hanjax.nn.head import Head
 from hanjax.nn.pooling import AttentionPool
 from hanjax.nn.recurrent import GRU
 
@@ -31,7 +32,7 @@ class Aggregated(NamedTuple):
 class Aggregator(Protocol):
     """The convention that every aggregation follows, for one group.
 
-    * ``Aggregator(width, horizons=, numbers=, max_members=, initial_logit=, rngs=)`` draws the parameters.
+    * ``Aggregator(width, horizons=, numbers=, max_members=, hidden=, initial_logit=, rngs=)`` draws the parameters.
     * ``takes_logits`` says what the individual layer hands over: log-odds ``[h]`` of each individual, or (False) a
       representation of ``ModelConfig.member_width``. ``width`` is the size of either.
     * Called with the members in order of arrival; where no member is, the values are arbitrary but finite, and
@@ -42,7 +43,15 @@ class Aggregator(Protocol):
     takes_logits: ClassVar[bool]
 
     def __init__(
-        self, width: int, *, horizons: int, numbers: int, max_members: int, initial_logit: Logit, rngs: nnx.Rngs
+        self,
+        width: int,
+        *,
+        horizons: int,
+        numbers: int,
+        max_members: int,
+        hidden: int | None = None,
+        initial_logit: Logit,
+        rngs: nnx.Rngs,
     ):
         """Draws the parameters.
 
@@ -51,6 +60,7 @@ class Aggregator(Protocol):
             horizons: number of outcomes.
             numbers: size of ``account``.
             max_members: largest number of members of a group.
+            hidden: size of a hidden tanh layer between the aggregation and the log-odds; None for none.
             initial_logit: where the log-odds start, one for all horizons or ``[h]``.
             rngs: random streams of the initial parameters.
         """
@@ -91,20 +101,29 @@ class GRUAttention(nnx.Module):
     takes_logits: ClassVar[bool] = False
 
     def __init__(
-        self, width: int, *, horizons: int, numbers: int, max_members: int, initial_logit: Logit, rngs: nnx.Rngs
+        self,
+        width: int,
+        *,
+        horizons: int,
+        numbers: int,
+        max_members: int,
+        hidden: int | None = None,
+        initial_logit: Logit,
+        rngs: nnx.Rngs,
     ):
         """Draws the parameters; see ``Aggregator``."""
         self.gru = GRU(width, width, rngs=rngs)
         self.pool = AttentionPool(width, rngs=rngs)
-        start = nnx.initializers.constant(initial_logit)
-        self.output = nnx.Linear(width + numbers, horizons, bias_init=start, rngs=rngs)
+        self.head = Head(
+            width, numbers=numbers, horizons=horizons, hidden=hidden, initial_logit=initial_logit, rngs=rngs
+        )
 
     def __call__(
         self, people: Float[Array, "k e"], *, where: Bool[Array, " k"], account: Float[Array, " n"]
     ) -> Aggregated:
         """Aggregates a group; see ``Aggregator``."""
         group, share = self.pool(self.gru(people, where=where), where=where)
-        return Aggregated(self.output(jnp.concatenate([group, account])), share)
+        return Aggregated(self.head(group, account), share)
 
     @staticmethod
     def member_logit(initial_logit: Logit) -> Logit:
@@ -132,7 +151,15 @@ class Maximum(nnx.Module):
     takes_logits: ClassVar[bool] = True
 
     def __init__(
-        self, width: int, *, horizons: int, numbers: int, max_members: int, initial_logit: Logit, rngs: nnx.Rngs
+        self,
+        width: int,
+        *,
+        horizons: int,
+        numbers: int,
+        max_members: int,
+        hidden: int | None = None,
+        initial_logit: Logit,
+        rngs: nnx.Rngs,
     ):
         """Has no parameters; see ``Aggregator``."""
 

@@ -143,6 +143,7 @@ class HAN(nnx.Module):
             horizons=sizes.horizons,
             numbers=sizes.numbers,
             max_members=sizes.max_members,
+            hidden=config.head_width,
             initial_logit=initial_logit,
             rngs=rngs,
         )

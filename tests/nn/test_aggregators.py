@@ -11,7 +11,7 @@ from flax import nnx
 
 from hanjax.nn.aggregators import AGGREGATORS, Aggregator
 from tests.nn.examples import assert_close, drawn
-from tests.reference import han as reference
+from tests.reference import groups as reference
 
 NAMES = sorted(AGGREGATORS)
 HORIZONS, NUMBERS, WIDTH = 2, 3, 4
@@ -127,7 +127,7 @@ def test_the_first_predictions_lie_around_the_initial_logit(name, initial):
 
 def test_gru_attention_equals_the_reference():
     call, params, people = built("gru_attention")
-    logit, share = reference.group({"aggregate": params}, list(np.asarray(people)), ACCOUNT, aggregator="gru_attention")
+    logit, share = reference.group(params, list(np.asarray(people)), ACCOUNT, aggregator="gru_attention")
     got = call(params, people, np.ones(3, bool))
     assert_close(got, type(got)(logit, np.array(share)), relative=2e-6)
 

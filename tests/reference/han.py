@@ -8,33 +8,8 @@ f(x + ih) = f(x) + ih f'(x) + O(h^2), so Im f(x + ih) / h is the derivative, exa
 import jax
 import numpy as np
 
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def gru(gru, projections):
-    """States after each projected input (already W x + b), by PyTorch's equations."""
-    width = gru["kernel"].shape[0]
-    hidden, states = np.zeros(width), []
-    for projected in projections:
-        recurrent = hidden @ gru["kernel"] + gru["bias"]
-        reset = sigmoid(projected[:width] + recurrent[:width])
-        update = sigmoid(projected[width : 2 * width] + recurrent[width : 2 * width])
-        new = np.tanh(projected[2 * width :] + reset * recurrent[2 * width :])
-        hidden = (1 - update) * new + update * hidden
-        states.append(hidden)
-    return states
-
-
-def attention(pool, items):
-    """Weighted mean of a list of vectors, and the weights; zeros and no weights for an empty list."""
-    if not items:
-        return np.zeros(pool["query"].shape), []
-    scores = [np.tanh(x @ pool["key"]["kernel"] + pool["key"]["bias"]) @ pool["query"] for x in items]
-    weights = [np.exp(s) for s in scores]
-    weights = [w / sum(weights) for w in weights]
-    return sum(w * x for w, x in zip(weights, items, strict=True)), weights
+from tests.reference.groups import LOGITS, group
+from tests.reference.layers import attention, gru, vectors
 
 
 def period(activity, ids):
@@ -43,13 +18,6 @@ def period(activity, ids):
     if "embedding" in activity:
         table = activity["embedding"] @ table
     return attention(activity["pool"], gru(activity["gru"], [table[i] + activity["gru"]["input_bias"] for i in ids]))
-
-
-def vectors(layer, items):
-    """A GRU over vectors, then attention."""
-    return attention(
-        layer["pool"], gru(layer["gru"], [x @ layer["gru"]["input_kernel"] + layer["gru"]["input_bias"] for x in items])
-    )
 
 
 def person(params, window, categories, levels, *, logits):
@@ -63,32 +31,20 @@ def person(params, window, categories, levels, *, logits):
     return joined if logits else np.tanh(joined)
 
 
-def group(params, people, account, *, aggregator):
-    """Log-odds [H] of a list of individuals, and each one's share."""
-    if aggregator == "maximum":
-        rows = np.array(people)
-        best = rows.real.argmax(axis=0)
-        share = [np.mean(best == k) for k in range(len(people))]
-        return np.array([rows[k, h] for h, k in enumerate(best)]), share
-    value, share = vectors(params["aggregate"], people)
-    output = params["aggregate"]["output"]
-    return np.concatenate([value, account]) @ output["kernel"] + output["bias"], share
-
-
 def logits(params, sequences, members, individuals, accounts, *, levels, aggregator):
     """Log-odds [B, H] of dense samples, shares [B, K] and individuals' own log-odds [B, K, H]."""
     out, shares, alone = [], np.zeros(members.shape), None
     for b in range(len(sequences)):
         there = np.flatnonzero(members[b])
         people = [
-            person(params, sequences[b, k], individuals[b, k], levels, logits=aggregator == "maximum") for k in there
+            person(params, sequences[b, k], individuals[b, k], levels, logits=aggregator in LOGITS) for k in there
         ]
-        logit, share = group(params, people, accounts[b], aggregator=aggregator)
+        logit, share = group(params.get("aggregate"), people, accounts[b], aggregator=aggregator)
         out.append(logit)
         shares[b, there] = np.real(share)
         alone = np.zeros((*members.shape, len(logit))) if alone is None else alone
         for k, one in zip(there, people, strict=True):
-            alone[b, k] = group(params, [one], accounts[b], aggregator=aggregator)[0].real
+            alone[b, k] = group(params.get("aggregate"), [one], accounts[b], aggregator=aggregator)[0].real
     return np.array(out), shares, alone
 
 
