@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from hanjax.data.reading import read
     from hanjax.errors import ConfigError, DataError, HanjaxError, RunError
     from hanjax.nn.functional import network
-    from hanjax.nn.han import Sizes
+    from hanjax.nn.sizes import Sizes
     from hanjax.run import Run
     from hanjax.simulation import simulate
     from hanjax.types import Batch, LeftOut, Output, Panel, Scores, Tables
@@ -47,7 +47,7 @@ _HOME = {
     "read": "hanjax.data.reading",
     **dict.fromkeys(["ConfigError", "DataError", "HanjaxError", "RunError"], "hanjax.errors"),
     "network": "hanjax.nn.functional",
-    "Sizes": "hanjax.nn.han",
+    "Sizes": "hanjax.nn.sizes",
     "Run": "hanjax.run",
     "simulate": "hanjax.simulation",
     **dict.fromkeys(["Batch", "LeftOut", "Output", "Panel", "Scores", "Tables"], "hanjax.types"),

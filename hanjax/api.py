@@ -19,7 +19,7 @@ from hanjax.data.splits import TEST, TRAIN, VALIDATION, known_before, split_acco
 from hanjax.data.tables import check
 from hanjax.errors import ConfigError, DataError, RunError
 from hanjax.evaluation.over_time import over_time, summary
-from hanjax.nn.han import Sizes
+from hanjax.nn.sizes import Sizes
 from hanjax.run import Run
 from hanjax.scoring.scores import score_panel
 from hanjax.training.losses import balanced_weight
@@ -354,6 +354,8 @@ def _prepare(tables: Tables, config: Config) -> tuple[Run, Panel]:
         numbers=encoding.width,
         horizons=len(config.panel.horizons),
         max_members=encoding.max_members,
+        member_numbers=0 if panel.batch.member_numbers is None else panel.batch.member_numbers.shape[2],
+        window_ages=panel.batch.window_ages is not None,
     )
     weight = config.train.positive_weight
     if weight is None:

@@ -29,7 +29,7 @@ from hanjax.data.encoding import Encoding
 from hanjax.data.splits import TEST
 from hanjax.errors import DataError, RunError
 from hanjax.nn.functional import Network, Params, network
-from hanjax.nn.han import Sizes
+from hanjax.nn.sizes import Sizes
 
 FORMAT = 1
 """Raised whenever a folder written before can no longer be read."""

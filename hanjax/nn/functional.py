@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 import jax
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int, Integer
+from jaxtyping import Array, Float
 
 from hanjax.config import ModelConfig
-from hanjax.nn.aggregators import Logit
-from hanjax.nn.han import HAN, Scored, Sizes
+from hanjax.nn.aggregators import Aggregator, Logit
+from hanjax.nn.han import HAN, Scored
 from hanjax.nn.pooling import Pooled
+from hanjax.nn.sizes import Sizes
 from hanjax.types import Batch, Output
 
 Params = dict[str, Any]
@@ -24,31 +25,40 @@ class Network(NamedTuple):
         init: ``(key, initial_logit=0.0)`` to parameters; the first log-odds lie around ``initial_logit``. Mapped over
             keys it makes a population.
         apply: ``(params, batch)`` to ``Output``.
+        train: ``(params, batch, key)`` to ``Output`` as a training step sees it: with dropout if the settings say so
+            and ``key`` is not None, and otherwise exactly that of ``apply``. In an ensemble, ``logit`` and
+            ``member_logit`` have the networks as a further leading axis: each learns on its own.
         individual_logits: ``(params, batch)`` to ``[B, K, H]``: log-odds of the group made of each member alone.
-        encode_periods: ``(params, sequences [S, L], where=[S, L])`` to ``Pooled`` of ``[S, D]`` and ``[S, L]``.
-        encode_windows: ``(params, periods [S, D], windows [M, W], where=[M, W])`` to ``Pooled`` of ``[M, D']`` and
-            ``[M, W]``.
-        score: ``(params, windows [B, K, D'], categories [B, K, F], account [B, N], where=[B, K])`` to ``Scored``.
+        encode_periods: ``(params, batch)`` to ``Pooled`` of ``[S, D]`` and ``[S, L]``, from the batch's sequences and
+            gaps.
+        encode_windows: ``(params, periods [S, D], batch)`` to ``Pooled`` of ``[M, D']`` and ``[M, W]``, from the
+            batch's windows, and their volumes and ages if it has them.
+        score: ``(params, windows [M, D'], batch)`` to ``Scored``, from the batch's samples and its tables of
+            individuals and accounts.
     """
 
     init: Callable[..., Params]
     apply: Callable[[Params, Batch], Output]
+    train: Callable[[Params, Batch, Array | None], Output]
     individual_logits: Callable[[Params, Batch], Float[Array, "B K H"]]
-    encode_periods: Callable[..., Pooled]
-    encode_windows: Callable[..., Pooled]
-    score: Callable[..., Scored]
+    encode_periods: Callable[[Params, Batch], Pooled]
+    encode_windows: Callable[[Params, Float[Array, "S D"], Batch], Pooled]
+    score: Callable[[Params, Float[Array, "M D"], Batch], Scored]
 
 
-@cache
-def network(config: ModelConfig, sizes: Sizes) -> Network:
+def network(config: ModelConfig, sizes: Sizes, aggregator: type[Aggregator] | None = None) -> Network:
     """Makes the network's functions; the same for the same arguments, so that nothing is compiled twice.
 
     Args:
         config: the model's settings.
         sizes: what the data say of its size.
+        aggregator: an aggregation of one's own, in place of the one that the settings name.
 
     Returns:
-        The functions.
+        The functions. At their first call (for a shape) they raise a DataError if the batch lacks what they read.
+
+    Raises:
+        ConfigError: if the settings do not go together.
 
     Example:
         >>> import numpy as np
@@ -59,9 +69,13 @@ def network(config: ModelConfig, sizes: Sizes) -> Network:
         >>> model.apply(params, batch).logit.shape, model.individual_logits(params, batch).shape
         ((2, 1), (2, 3, 1))
     """
+    return _network(config, sizes, aggregator)
 
+
+@cache
+def _network(config: ModelConfig, sizes: Sizes, aggregator: type[Aggregator] | None) -> Network:
     def build(key: Array, initial_logit: Logit = 0.0) -> HAN:
-        return HAN(config, sizes, initial_logit=initial_logit, rngs=nnx.Rngs(params=key))
+        return HAN(config, sizes, aggregator=aggregator, initial_logit=initial_logit, rngs=nnx.Rngs(params=key))
 
     # Splitting by parameters alone raises if a module holds any other state.
     structure, _ = nnx.split(nnx.eval_shape(lambda: build(jax.random.key(0))), nnx.Param)
@@ -75,25 +89,19 @@ def network(config: ModelConfig, sizes: Sizes) -> Network:
     def apply(params: Params, batch: Batch) -> Output:
         return merge(params)(batch)
 
+    def train(params: Params, batch: Batch, key: Array | None) -> Output:
+        return merge(params)(batch, key=key)
+
     def individual_logits(params: Params, batch: Batch) -> Float[Array, "B K H"]:
         return merge(params).individual_logits(batch)
 
-    def encode_periods(params: Params, sequences: Integer[Array, "S L"], *, where: Bool[Array, "S L"]) -> Pooled:
-        return merge(params).encode_periods(sequences, where=where)
+    def encode_periods(params: Params, batch: Batch) -> Pooled:
+        return merge(params).encode_periods(batch)
 
-    def encode_windows(
-        params: Params, periods: Float[Array, "S D"], windows: Int[Array, "M W"], *, where: Bool[Array, "M W"]
-    ) -> Pooled:
-        return merge(params).encode_windows(periods, windows, where=where)
+    def encode_windows(params: Params, periods: Float[Array, "S D"], batch: Batch) -> Pooled:
+        return merge(params).encode_windows(periods, batch)
 
-    def score(
-        params: Params,
-        windows: Float[Array, "B K D"],
-        categories: Int[Array, "B K F"],
-        account: Float[Array, "B N"],
-        *,
-        where: Bool[Array, "B K"],
-    ) -> Scored:
-        return merge(params).score(windows, categories, account, where=where)
+    def score(params: Params, windows: Float[Array, "M D"], batch: Batch) -> Scored:
+        return merge(params).score(windows, batch)
 
-    return Network(init, apply, individual_logits, encode_periods, encode_windows, score)
+    return Network(init, apply, train, individual_logits, encode_periods, encode_windows, score)

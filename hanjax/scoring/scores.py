@@ -1,8 +1,8 @@
 """Joint scores of accounts and individuals, from a panel: every distinct sequence and window is encoded once."""
 
 import functools
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +13,26 @@ from jaxtyping import PyTree
 from hanjax.data.batches import capacity
 from hanjax.evaluation.calibration import probability, unweight
 from hanjax.nn.functional import Network
-from hanjax.nn.han import Scored, account_numbers
+from hanjax.nn.han import Scored
 from hanjax.types import Batch, Panel, Scores
 
 _ROWS, _SAMPLES = 4096, 512
 """Rows of a table, and samples, computed at a time: fixed, so that equal inputs give equal bits."""
+
+
+class _Stage(NamedTuple):
+    """Which fields of a batch a stage of the network goes through, and which others it reads whole."""
+
+    rows: tuple[str, ...]
+    whole: tuple[str, ...] = ()
+
+
+_SEQUENCES = _Stage(("sequences", "gaps"))
+_WINDOWS = _Stage(("windows", "count_windows", "window_ages"), whole=("counts",))
+_OF_SAMPLES = _Stage(
+    ("members", "member_windows", "account", "label", "mask", "account_numbers", "member_numbers"),
+    whole=("individuals", "accounts"),
+)
 
 
 def score_panel(
@@ -51,31 +66,25 @@ def score_panel(
         individual_id, cutoff, score (a probability), share (of the account's aggregation), rank_in_account, attention.
     """
     batch, programs = panel.batch, _programs(network)
-    encode = functools.partial(programs["periods"], params)
-    encoded = _over_rows(encode, batch.sequences, where=batch.activity_mask)
-    periods = jnp.asarray(_padded(encoded.value, capacity(len(encoded.value))))
-    encode = functools.partial(programs["windows"], params, periods)
-    windows = _over_rows(encode, batch.windows, where=batch.period_mask)
-    table = jnp.asarray(_padded(windows.value, capacity(len(windows.value))))
+    periods = _whole(programs["periods"](params, chunk) for _, chunk in _chunks(batch, _SEQUENCES, _ROWS))
+    table = jnp.asarray(_padded(periods.value[: len(batch.sequences)], capacity(len(batch.sequences))))
+    windows = _whole(programs["windows"](params, table, chunk) for _, chunk in _chunks(batch, _WINDOWS, _ROWS))
+    table = jnp.asarray(_padded(windows.value[: len(batch.windows)], capacity(len(batch.windows))))
     parts = []
-    for begin, chunk in _sample_chunks(batch):
+    for begin, chunk in _chunks(batch, _OF_SAMPLES, _SAMPLES):
         parts.append(jax.device_get(programs["score"](params, table, chunk)))
         if progress is not None:
             progress(min(_SAMPLES, len(batch.mask) - begin))
-    scored: Scored = jax.tree.map(lambda *arrays: np.concatenate(arrays)[: len(batch.mask)], *parts)
+    scored: Scored = jax.tree.map(lambda array: array[: len(batch.mask)], _whole(parts))
     return _frames(panel, scored, windows.weights, 1.0 if raw else positive_weight, horizons)
 
 
 @functools.lru_cache(maxsize=8)
 def _programs(network: Network) -> dict[str, Callable[..., Any]]:
-    def score(params: PyTree, windows: jax.Array, batch: Batch) -> Scored:
-        categories, account = batch.individuals[batch.members], account_numbers(batch)
-        return network.score(params, windows[batch.member_windows], categories, account, where=batch.member_mask)
-
     return {
         "periods": jax.jit(network.encode_periods),
         "windows": jax.jit(network.encode_windows),
-        "score": jax.jit(score),
+        "score": jax.jit(network.score),
     }
 
 
@@ -83,29 +92,26 @@ def _padded(array: np.ndarray, size: int) -> np.ndarray:
     return np.pad(array, [(0, size - len(array)), *[(0, 0)] * (array.ndim - 1)])
 
 
-def _over_rows(function: Callable[..., Any], rows: np.ndarray, *, where: np.ndarray) -> Any:
-    """Maps a function over a table, some thousand rows at a time; the last ones are filled up with empty rows."""
-    parts = []
-    for begin in range(0, len(rows), _ROWS):
-        some, mask = (_padded(array[begin : begin + _ROWS], _ROWS) for array in (rows, where))
-        parts.append(jax.device_get(function(some, where=mask)))
-    return jax.tree.map(lambda *arrays: np.concatenate(arrays)[: len(rows)], *parts)
+def _chunks(batch: Batch, cut: _Stage, size: int) -> Iterator[tuple[int, Batch]]:
+    """Cuts some fields of a batch into chunks of one size; the last one is filled up with zeros.
+
+    Fields that the stage reads whole are filled up to a rung of the ladder, and of the others goes only the first row:
+    the shapes, and so the compiled programs and the bits, depend on no table that the stage does not read.
+    """
+    there = {name: np.asarray(array) for name, array in batch._asdict().items() if array is not None}
+    rest = {
+        name: _padded(array, capacity(len(array))) if name in cut.whole else array[:1]
+        for name, array in there.items()
+        if name not in cut.rows
+    }
+    for begin in range(0, len(there[cut.rows[0]]), size):
+        some = {name: _padded(there[name][begin : begin + size], size) for name in cut.rows if name in there}
+        yield begin, batch._replace(**rest, **some)
 
 
-def _sample_chunks(batch: Batch) -> Iterator[tuple[int, Batch]]:
-    """Cuts samples into chunks of one size; the tables of individuals and accounts go along whole."""
-    whole = batch._replace(
-        sequences=batch.sequences[:1],
-        windows=batch.windows[:1],
-        individuals=_padded(batch.individuals, capacity(len(batch.individuals))),
-        accounts=_padded(batch.accounts, capacity(len(batch.accounts))),
-        counts=None,
-        count_windows=None,
-    )
-    fields = ("members", "member_windows", "account", "label", "mask", "account_numbers")
-    for begin in range(0, len(batch.mask), _SAMPLES):
-        some = {name: getattr(batch, name) for name in fields if getattr(batch, name) is not None}
-        yield begin, whole._replace(**{n: _padded(a[begin : begin + _SAMPLES], _SAMPLES) for n, a in some.items()})
+def _whole(parts: Iterable[Any]) -> Any:
+    """The chunks' results, one below the other."""
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *map(jax.device_get, parts))
 
 
 def _frames(

@@ -164,24 +164,26 @@ def test_an_individual_s_score_is_that_of_the_group_of_one(name):
 def test_the_stages_in_chunks_equal_the_whole(name):
     net, params, batch = model(name), parameters(name), factored()
 
-    def joined(stage, rows, where):
-        halves = [slice(0, len(rows) // 2), slice(len(rows) // 2, None)]
-        return jax.tree.map(lambda *parts: jnp.concatenate(parts), *[stage(rows[h], where=where[h]) for h in halves])
+    def joined(stage, batch, *fields):
+        """Maps a stage over the halves of some fields."""
+        middle = len(getattr(batch, fields[0])) // 2
+        halves = [
+            batch._replace(**{name: getattr(batch, name)[half] for name in fields if getattr(batch, name) is not None})
+            for half in (slice(0, middle), slice(middle, None))
+        ]
+        return jax.tree.map(lambda *parts: jnp.concatenate(parts), *map(stage, halves))
 
     @jax.jit
     def in_chunks(params, batch):
-        periods = joined(partial(net.encode_periods, params), batch.sequences, batch.activity_mask)
-        windows = joined(partial(net.encode_windows, params, periods.value), batch.windows, batch.period_mask)
-        scored = net.score(
-            params,
-            windows.value[batch.member_windows],
-            batch.individuals[batch.members],
-            batch.accounts[batch.account],
-            where=batch.member_mask,
-        )
+        periods = joined(partial(net.encode_periods, params), batch, "sequences", "gaps")
+        fields = ("windows", "count_windows", "window_ages")
+        windows = joined(partial(net.encode_windows, params, periods.value), batch, *fields)
+        samples = ("members", "member_windows", "account", "label", "mask", "account_numbers", "member_numbers")
+        scored = joined(partial(net.score, params, windows.value), batch, *samples)
         return Output(scored.logit, scored.member_share, windows.weights, periods.weights), scored.member_logit
 
-    assert_close(in_chunks(params, batch), everything(name)(params, batch)[:2], relative=1e-6)
+    output, alone = everything(name)(params, batch)[:2]
+    assert_close(in_chunks(params, batch), (output._replace(member_logit=None), alone), relative=1e-6)
 
 
 @every
