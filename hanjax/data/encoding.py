@@ -67,7 +67,9 @@ class Encoding:
         categories: for each static category its name and its levels with ids 2, 3, ...
         numbers: scales of the accounts' static numbers.
         features: scales of the accounts' dated numbers.
-        as_of: scales of the numbers counted as of a cut-off; None until a first panel was made with the encoding.
+        as_of: scales of the accounts' numbers counted as of a cut-off; None until a first panel was made with the
+            encoding.
+        of_members: scales of the members' numbers, likewise.
         max_members: places for members (K).
     """
 
@@ -76,6 +78,7 @@ class Encoding:
     numbers: tuple[Scale, ...]
     features: tuple[Scale, ...]
     as_of: tuple[Scale, ...] | None
+    of_members: tuple[Scale, ...] | None
     max_members: int
 
     @property
@@ -94,6 +97,11 @@ class Encoding:
         scales = self.numbers + self.features + (self.as_of or ())
         return sum(1 + scale.indicator for scale in scales)
 
+    @property
+    def member_width(self) -> int:
+        """How many numbers a member has."""
+        return sum(1 + scale.indicator for scale in self.of_members or ())
+
     def to_dict(self) -> dict[str, Any]:
         """A dictionary that JSON can hold."""
         return dataclasses.asdict(self)
@@ -103,7 +111,7 @@ class Encoding:
         """The encoding that ``to_dict`` wrote."""
         scales = {
             name: None if stored[name] is None else tuple(Scale(*scale) for scale in stored[name])
-            for name in ("numbers", "features", "as_of")
+            for name in ("numbers", "features", "as_of", "of_members")
         }
         return cls(
             activities=tuple(stored["activities"]),
@@ -140,6 +148,7 @@ def fit_encoding(log: Log, config: PanelConfig, *, accounts: Bool[np.ndarray, " 
         # Before its first date a dated number is missing, whether or not its column has gaps.
         features=() if features is None else tuple(s._replace(indicator=True) for s in _fit_scales(features)),
         as_of=None,
+        of_members=None,
         max_members=max(1, min(config.max_members, largest)),
     )
 

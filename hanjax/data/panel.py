@@ -1,6 +1,5 @@
 """From the checked log to the panel: every sample of a data set, as indices into tables of distinct rows."""
 
-import dataclasses
 import hashlib
 from collections.abc import Iterator
 
@@ -9,9 +8,10 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from hanjax.config import PanelConfig
-from hanjax.data.distinct import AsOf, distinct_rows
-from hanjax.data.encoding import Encoding, Scale, activity_ids, category_ids, scaled
-from hanjax.data.log import ALWAYS, NEVER, Log
+from hanjax.data.distinct import distinct_rows
+from hanjax.data.encoding import Encoding, activity_ids, category_ids
+from hanjax.data.log import NEVER, Log
+from hanjax.data.numbers import account_numbers, member_numbers, scaled_as_of, versions_as_of
 from hanjax.data.periods import Calendar, make_calendar
 from hanjax.data.samples import Groups, Span, find_groups, find_presence, find_span, outcomes
 from hanjax.data.sequences import UNKNOWN, Sequences, make_sequences
@@ -64,6 +64,7 @@ def make_panel(
         max_activities=config.max_activities,
         keep=config.keep,
         volumes=config.volumes,
+        gaps=config.gaps,
         expand_counts=config.expand_counts,
     )
     presence = find_presence(log, calendar, opt_out_activity=config.opt_out_activity)
@@ -79,7 +80,7 @@ def make_panel(
     windows, window_tables, groups = [], [np.zeros((0, _window_columns(config)), np.int32)], []
     for accounts in _chunks(log, calendar):
         group = find_groups(log, sequences.cells, span, presence, accounts, config, max_members=encoding.max_members)
-        table, index = distinct_rows(_window_rows(group.window, sequences))
+        table, index = distinct_rows(_window_rows(group, sequences, config))
         windows.append(index + sum(map(len, window_tables)))
         window_tables.append(table)
         groups.append(group._replace(window=np.zeros((0, config.window), np.int32)))
@@ -91,17 +92,18 @@ def make_panel(
 
     static_table, static = _statics(log, calendar, encoding, group)
     account_table, account = _accounts(log, calendar, encoding, group)
-    fitted_on = slice(None) if training is None else training[group.account]
-    numbers, encoding = _numbers(log, calendar, config, encoding, group, fitted_on)
+    numbers, encoding = account_numbers(log, calendar, config, encoding, group, training=training)
+    of_members, encoding = member_numbers(log, calendar, config, encoding, group, sequences.cells, training=training)
 
     def laid(values: np.ndarray, empty: int = 0) -> np.ndarray:
-        dense = np.full((len(group.account), encoding.max_members), empty, np.int32)
+        dense = np.full((len(group.account), encoding.max_members, *values.shape[1:]), empty, values.dtype)
         dense[group.sample, group.place] = values
         return dense
 
+    w = config.window
     batch = Batch(
         sequences=sequences.table,
-        windows=np.ascontiguousarray(table[:, : config.window]),
+        windows=np.ascontiguousarray(table[:, :w]),
         individuals=static_table,
         accounts=account_table,
         members=laid(static),
@@ -110,8 +112,11 @@ def make_panel(
         label=outcomes(log, calendar, group.account, group.cutoff, config.horizons),
         mask=np.ones(len(group.account), bool),
         counts=None if sequences.counts is None else sequences.counts.astype(np.float32),
-        count_windows=np.ascontiguousarray(table[:, config.window :]) if config.volumes else None,
+        count_windows=np.ascontiguousarray(table[:, w : 2 * w]) if config.volumes else None,
         account_numbers=numbers,
+        gaps=sequences.gaps,
+        window_ages=_ages(table, config) if config.window_ages else None,
+        member_numbers=None if of_members is None else laid(of_members),
     )
     samples = pd.DataFrame(
         {
@@ -152,10 +157,6 @@ def _check_segments(log: Log, samples: pd.DataFrame) -> None:
         )
 
 
-def _window_columns(config: PanelConfig) -> int:
-    return config.window * (2 if config.volumes else 1)
-
-
 def _chunks(log: Log, calendar: Calendar) -> Iterator[range]:
     """Runs of accounts whose individuals, laid out over the calendar, fill about ``_SLOTS``."""
     ends = np.searchsorted(log.individual_account, np.arange(len(log.account_ids)), side="right")
@@ -165,10 +166,32 @@ def _chunks(log: Log, calendar: Calendar) -> Iterator[range]:
         yield range(int(begin), int(end))
 
 
-def _window_rows(window: Int[np.ndarray, "s W"], sequences: Sequences) -> Int[np.ndarray, "s c"]:
-    """Turns positions of cells into rows of the distinct sequences, and of the distinct counts beside them."""
-    tables = [sequences.cells.sequence, sequences.cells.counts]
-    return np.concatenate([np.append(0, rows).astype(np.int32)[window] for rows in tables if rows is not None], axis=1)
+def _ages_differ(config: PanelConfig) -> bool:
+    """Whether windows of the same sequences can lie at different times, so that their ages tell them apart."""
+    return config.window_ages and config.window_kind == "active"
+
+
+def _window_columns(config: PanelConfig) -> int:
+    return config.window * (1 + config.volumes + _ages_differ(config))
+
+
+def _window_rows(group: Groups, sequences: Sequences, config: PanelConfig) -> Int[np.ndarray, "s c"]:
+    """Turns positions of cells into rows of the distinct sequences; beside them those of the counts, and the ages."""
+    cells, window = sequences.cells, group.window
+    tables = [cells.sequence] if cells.counts is None else [cells.sequence, cells.counts]
+    columns = [np.append(0, rows).astype(np.int32)[window] for rows in tables]
+    if _ages_differ(config):
+        cutoff = group.cutoff[group.sample]
+        age = cutoff[:, None] - np.append(0, cells.period).astype(np.int32)[window]
+        columns.append(np.where(window > 0, np.minimum(age, np.iinfo(np.int16).max), 0))
+    return np.concatenate(columns, axis=1)
+
+
+def _ages(table: Int[np.ndarray, "M c"], config: PanelConfig) -> Int[np.ndarray, "M W"]:
+    """How many periods back each period of each distinct window lies; in windows of the calendar, its place says so."""
+    if _ages_differ(config):
+        return table[:, -config.window :].astype(np.int16)
+    return np.where(table[:, : config.window] > 0, np.arange(config.window, 0, -1), 0).astype(np.int16)
 
 
 def _join(groups: list[Groups]) -> Groups:
@@ -183,13 +206,6 @@ def _join(groups: list[Groups]) -> Groups:
     return Groups(crowded_out=sum(group.crowded_out for group in groups), **joined)
 
 
-def _versions(table: pd.DataFrame, calendar: Calendar) -> AsOf:
-    """The look-up of a history's rows: first column the thing, second when the row became known."""
-    entity, known = table.iloc[:, 0].to_numpy(), table.iloc[:, 1].to_numpy()
-    cutoff = np.where(known == ALWAYS, 0, calendar.first_cutoff_after(known))
-    return AsOf(entity, cutoff, len(calendar.starts) + 1)
-
-
 def _statics(
     log: Log, calendar: Calendar, encoding: Encoding, group: Groups
 ) -> tuple[Int[np.ndarray, "I F"], Int[np.ndarray, " s"]]:
@@ -198,7 +214,7 @@ def _statics(
     if not encoding.categories:
         return np.zeros((2, 0), np.int32), np.ones(len(group.individual), np.int32)
     table, index = distinct_rows(np.append(ids, np.full((1, ids.shape[1]), UNKNOWN, np.int32), axis=0))
-    version = _versions(log.categories, calendar)(group.individual, group.cutoff[group.sample])
+    version = versions_as_of(log.categories, calendar)(group.individual, group.cutoff[group.sample])
     return table, index[version]  # the row added last, at -1, is for who is not known yet
 
 
@@ -209,49 +225,9 @@ def _accounts(
     width = sum(1 + scale.indicator for scale in encoding.numbers)
     if not width:
         return np.zeros((2, 0), np.float32), np.ones(len(group.account), np.int32)
-    values, version = _scaled_as_of(log.numbers, encoding.numbers, calendar, group, name="accounts")
+    values, version = scaled_as_of(log.numbers, encoding.numbers, calendar, group, name="accounts")
     rows, index = np.unique(values, axis=0, return_inverse=True)
     return np.pad(rows, ((1, 0), (0, 0))), (index.ravel()[version] + 1).astype(np.int32)
-
-
-def _scaled_as_of(
-    table: pd.DataFrame, scales: tuple[Scale, ...], calendar: Calendar, group: Groups, *, name: str
-) -> tuple[Float[np.ndarray, "v g"], Int[np.ndarray, " b"]]:
-    """A history's rows, scaled, and each sample's row; the one added last, at -1, is for what is not known yet."""
-    unknown = [scale.apply(np.array([np.nan])) for scale in scales]
-    values = np.concatenate([scaled(table, scales, name=name), np.concatenate(unknown, axis=1)])
-    return values, _versions(table, calendar)(group.account, group.cutoff)
-
-
-def _numbers(
-    log: Log, calendar: Calendar, config: PanelConfig, encoding: Encoding, group: Groups, fitted_on: np.ndarray | slice
-) -> tuple[Float[np.ndarray, "b N"] | None, Encoding]:
-    """Numbers of the account as of the cut-off: dated features, and what is counted up to then."""
-    columns = []
-    if encoding.features:
-        if log.features is None:
-            raise DataError("account_features: the model was trained with this table and the data do not have it.")
-        values, version = _scaled_as_of(log.features, encoding.features, calendar, group, name="account_features")
-        columns.append(values[version])
-    counted = {
-        "periods_observed": lambda: group.cutoff - calendar.period_of(log.observed_from)[group.account],
-        "individuals_so_far": lambda: _arrived(log, calendar, group),
-    }
-    raw = {name: counted[name]().astype(float) for name in config.account_numbers}
-    if encoding.as_of is None:
-        scales = tuple(Scale.fit(name, values[fitted_on]) for name, values in raw.items())
-        encoding = dataclasses.replace(encoding, as_of=scales)
-    columns += [scale.apply(raw[scale.column]) for scale in encoding.as_of or ()]
-    return (np.concatenate(columns, axis=1) if columns else None), encoding
-
-
-def _arrived(log: Log, calendar: Calendar, group: Groups) -> Int[np.ndarray, " b"]:
-    """Individuals of each sample's account who have arrived by its cut-off, whether they left again or not."""
-    cutoffs = len(calendar.starts) + 1
-    # Individuals are sorted by account and arrival, so this is a position less that of the account's first.
-    key = log.individual_account.astype(np.int64) * cutoffs + calendar.first_cutoff_after(log.arrived_at)
-    upto = np.searchsorted(key, group.account.astype(np.int64) * cutoffs + group.cutoff, side="right")
-    return upto - np.searchsorted(log.individual_account, group.account)
 
 
 def _left_out(
@@ -307,7 +283,7 @@ def fingerprint(panel: Panel, encoding: Encoding) -> str:
         Hexadecimal digits.
     """
     digest = hashlib.sha256(repr(encoding).encode())
-    for array in panel.batch:
+    for name, array in panel.batch._asdict().items():
         if array is not None:
-            digest.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+            digest.update(f"{name} {array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

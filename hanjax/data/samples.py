@@ -39,6 +39,8 @@ class Groups(NamedTuple):
         place: ``[s]`` its place in the group, in order of arrival.
         individual: ``[s]`` its individual code.
         window: ``[s, W]`` positions in the cells plus 1; 0 for a quiet period.
+        recent: ``[b, 2]`` of each sample the members who were active within the last W calendar periods, crowded out or
+            not, and their untruncated activities there; ``[b, 0]`` unless asked for.
         crowded_out: members beyond K, over all samples.
         memberless: account and cut-off of samples that nobody was a member of, ``[m, 2]``.
     """
@@ -49,6 +51,7 @@ class Groups(NamedTuple):
     place: Int[np.ndarray, " s"]
     individual: Int[np.ndarray, " s"]
     window: Int[np.ndarray, "s W"]
+    recent: Int[np.ndarray, "b 2"]
     crowded_out: int
     memberless: Int[np.ndarray, "m 2"]
 
@@ -125,10 +128,9 @@ def find_groups(
     first, last = span.first[accounts.start : accounts.stop], span.last[accounts.start : accounts.stop]
     made = first <= last
     if begin == end or not made.any():
-        none = np.zeros(0, np.int32)
-        return Groups(
-            none, none, none, none, none, np.zeros((0, config.window), np.int32), 0, np.zeros((0, 2), np.int32)
-        )
+        none, pairs = np.zeros(0, np.int32), np.zeros((0, 2), np.int32)
+        recent = np.zeros((0, 2 if _needs_recent(config) else 0), np.int64)
+        return Groups(none, none, none, none, none, np.zeros((0, config.window), np.int32), recent, 0, pairs)
     cutoffs = range(int(first[made].min()), int(last[made].max()) + 1)
     at = np.arange(cutoffs.start, cutoffs.stop, dtype=np.int32)
 
@@ -138,6 +140,12 @@ def find_groups(
     row = log.individual_account[begin:end] - accounts.start
     sampled = (first[:, None] <= at) & (at <= last[:, None])
     member = (presence.arrives[begin:end, None] <= at) & (at < presence.leaves[begin:end, None]) & sampled[row]
+    recent = None
+    if _needs_recent(config):
+        calendar = windows
+        if config.window_kind != "calendar":
+            calendar = calendar_windows(cells, individuals, cutoffs, window=config.window)
+        recent = _recent(cells, calendar, member, row, len(accounts))
     if config.membership == "active":
         member &= windows.any(-1)
 
@@ -164,17 +172,33 @@ def find_groups(
         place=place[who, when],
         individual=(who + begin).astype(np.int32),
         window=windows[who, when],
+        recent=np.zeros((len(account), 0), np.int64) if recent is None else recent[account, column],
         crowded_out=crowded_out,
         memberless=(empty + [accounts.start, cutoffs.start]).astype(np.int32),
     )
 
 
-def _sums(member: np.ndarray, row: np.ndarray, accounts: int) -> np.ndarray:
-    """Members of each account at each cut-off."""
-    size = np.zeros((accounts, member.shape[1]), np.int32)
+def _needs_recent(config: PanelConfig) -> bool:
+    return not {"active_individuals", "activities"}.isdisjoint(config.account_numbers)
+
+
+def _recent(
+    cells: Cells, windows: Int[np.ndarray, "n c W"], member: np.ndarray, row: np.ndarray, accounts: int
+) -> Int[np.ndarray, "a c 2"]:
+    """Members of each account at each cut-off who were active within the window, and their activities there."""
+    amount, activities = np.append(0, cells.amount), np.zeros(member.shape, np.int64)
+    for place in range(windows.shape[2]):  # one after the other, which takes less memory
+        activities += amount[windows[:, :, place]]
+    activities *= member
+    return np.stack([_sums(values, row, accounts, np.int64) for values in (activities > 0, activities)], axis=-1)
+
+
+def _sums(values: np.ndarray, row: np.ndarray, accounts: int, dtype: type = np.int32) -> np.ndarray:
+    """Sums over the individuals of each account, at each cut-off."""
+    sums = np.zeros((accounts, values.shape[1]), dtype)
     begins = np.flatnonzero(np.diff(row, prepend=-1))
-    size[row[begins]] = np.add.reduceat(member, begins, axis=0, dtype=np.int32)
-    return size
+    sums[row[begins]] = np.add.reduceat(values, begins, axis=0, dtype=dtype)
+    return sums
 
 
 def _keep_most_recent(

@@ -7,9 +7,10 @@ events carry ``known_at``, rows that became known later make further versions of
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Int, UInt
+from jaxtyping import Float, Int, UInt
 
 from hanjax.data.distinct import distinct_rows
+from hanjax.data.gaps import gap_codes, gaps_of, previous_known, repeat_codes, revisions
 from hanjax.data.log import Log
 from hanjax.data.periods import Calendar
 
@@ -31,6 +32,7 @@ class Cells(NamedTuple):
         sequence: row of the table of distinct sequences.
         counts: row of the table of distinct counts; None unless volumes are kept.
         n_activities: activities before truncation.
+        amount: activities before truncation, each as often as its ``count`` says.
         last_time: time of the last activity.
     """
 
@@ -41,6 +43,7 @@ class Cells(NamedTuple):
     sequence: Int[np.ndarray, " n"]
     counts: Int[np.ndarray, " n"] | None
     n_activities: Int[np.ndarray, " n"]
+    amount: Int[np.ndarray, " n"]
     last_time: Int[np.ndarray, " n"]
 
     @property
@@ -50,9 +53,10 @@ class Cells(NamedTuple):
 
 
 class Sequences(NamedTuple):
-    """The distinct sequences of a log, its distinct counts, and the cells that use them."""
+    """The distinct sequences of a log, their gaps, its distinct counts, and the cells that use them."""
 
     table: UInt[np.ndarray, "S L"]
+    gaps: Float[np.ndarray, "S L"] | None
     counts: Int[np.ndarray, "C V"] | None
     cells: Cells
 
@@ -66,6 +70,7 @@ def make_sequences(
     max_activities: int,
     keep: Literal["last", "first"] = "last",
     volumes: bool = False,
+    gaps: bool = False,
     expand_counts: bool = False,
 ) -> Sequences:
     """Cuts every individual's events into periods and keeps each distinct sequence once.
@@ -81,6 +86,7 @@ def make_sequences(
         max_activities: activities kept of a cell (L).
         keep: which end of a longer sequence is kept.
         volumes: also count every activity of a cell, untruncated.
+        gaps: sequences also differ by the time since the individual's previous activity.
         expand_counts: an event of weight n is n steps of the sequence instead of one.
 
     Returns:
@@ -89,7 +95,9 @@ def make_sequences(
     individual, time, activity, rows = _in_order(log, activity_ids[log.event_activity])
     period = calendar.period_of(time)
     count = None if log.event_count is None else log.event_count[rows]
-    known = None if log.event_known is None else calendar.first_cutoff_after(log.event_known[rows])
+    visible = None
+    if log.event_known is not None:
+        visible = np.maximum(calendar.first_cutoff_after(log.event_known[rows]), period + 1)
 
     first = np.ones(len(individual), bool)
     np.not_equal(individual[1:], individual[:-1], out=first[1:])
@@ -99,23 +107,35 @@ def make_sequences(
     cell_individual, cell_period = individual[start], period[start]
     valid_from, valid_to = cell_period + 1, np.full(len(start), ALWAYS_VALID, np.int32)
 
-    if known is not None:
-        cell, valid_from, valid_to, events, length = _versions(np.maximum(known, period + 1), start, length)
+    first_event, every_time = start, time if gaps else time[:0]  # so that memory is not held for nothing
+    if visible is not None:
+        more = revisions(individual, visible, start) if gaps else None
+        cell, valid_from, valid_to, events, length = _versions(visible, start, length, more)
         cell_individual, cell_period = cell_individual[cell], cell_period[cell]
         activity, time = activity[events], time[events]
         count = None if count is None else count[events]
+        first_event = start[cell]
         start = np.cumsum(length) - length
 
-    n_activities = length
+    codes = None
+    if gaps:
+        before = previous_known(individual, visible, first_event, valid_from)
+        codes = gap_codes(time, start, np.where(before < 0, -1, time[start] - every_time[before]))
+    n_activities, amount = length, length if count is None else np.add.reduceat(count, start)
+    steps, step_start, step_length = activity, start, length
     if expand_counts and count is not None:
-        n_activities = np.add.reduceat(count, start)
-        repeats = np.minimum(count, max_activities)  # more would be cut off again
+        n_activities = amount
+        # More would be cut off again; one more than is kept, since of the repeats only the first has a gap.
+        repeats = np.minimum(count, max_activities + 1)
         steps = np.repeat(activity, repeats)
         step_length = np.add.reduceat(repeats, start)
         step_start = np.cumsum(step_length) - step_length
-    else:
-        steps, step_start, step_length = activity, start, length
-    table, sequence = distinct_rows(_cut(steps, step_start, step_length, max_activities, keep))
+        if codes is not None:
+            codes = repeat_codes(codes, repeats)
+    table = _cut(steps, step_start, step_length, max_activities, keep)
+    if codes is not None:
+        table = np.concatenate([table, _cut(codes, step_start, step_length, max_activities, keep)], axis=1)
+    table, sequence = distinct_rows(table)
 
     counts = count_row = None
     if volumes:
@@ -130,9 +150,11 @@ def make_sequences(
         sequence=sequence,
         counts=count_row,
         n_activities=n_activities,
+        amount=amount,
         last_time=time[start + length - 1],
     )
-    return Sequences(table, counts, cells)
+    table, codes = np.ascontiguousarray(table[:, :max_activities]), table[:, max_activities:]
+    return Sequences(table, gaps_of(codes) if gaps else None, counts, cells)
 
 
 def _in_order(log: Log, activity: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | slice]:
@@ -178,8 +200,16 @@ def _in_order(log: Log, activity: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     return individual, key, activity, rows
 
 
-def _versions(visible: np.ndarray, start: np.ndarray, length: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Makes one version of a cell for each cut-off at which more of it became known.
+def _versions(
+    visible: np.ndarray, start: np.ndarray, length: np.ndarray, more: tuple[np.ndarray, np.ndarray] | None
+) -> tuple[np.ndarray, ...]:
+    """Makes one version of a cell for each cut-off at which more of it became known, or of what lies before it.
+
+    Args:
+        visible: the first cut-off at which each activity is known.
+        start: where each cell begins.
+        length: activities of each cell.
+        more: cells and cut-offs at which a version begins besides.
 
     Returns:
         For each version its cell, the cut-offs from and to which it is valid, then the events of all versions one
@@ -187,7 +217,10 @@ def _versions(visible: np.ndarray, start: np.ndarray, length: np.ndarray) -> tup
     """
     cell_of_event = np.repeat(np.arange(len(start)), length)
     cutoffs = int(visible.max()) + 1
-    version = np.unique(cell_of_event * cutoffs + visible)
+    begins = cell_of_event * cutoffs + visible
+    if more is not None:
+        begins = np.concatenate([begins, more[0] * cutoffs + more[1]])
+    version = np.unique(begins)
     cell, valid_from = version // cutoffs, (version % cutoffs).astype(np.int32)
     valid_to = np.full(len(version), ALWAYS_VALID, np.int32)
     same = cell[1:] == cell[:-1]

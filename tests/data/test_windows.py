@@ -23,7 +23,7 @@ def random_cells(seed, *, late):
                 rows.append((individual, period, start, end))
     columns = np.array(rows, np.int32).T
     zeros = np.zeros(len(rows), np.int32)
-    return Cells(*columns, sequence=zeros, counts=None, n_activities=zeros, last_time=zeros), rows
+    return Cells(*columns, sequence=zeros, counts=None, n_activities=zeros, amount=zeros, last_time=zeros), rows
 
 
 def slow(rows, individual, cutoff, window, kind):

@@ -1,0 +1,151 @@
+"""Numbers as of a cut-off: of accounts and of members, dated or counted, standardized as on the training accounts."""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+
+from hanjax.config import PanelConfig
+from hanjax.data.distinct import AsOf
+from hanjax.data.encoding import Encoding, Scale, scaled
+from hanjax.data.log import ALWAYS, Log
+from hanjax.data.periods import Calendar
+from hanjax.data.samples import Groups
+from hanjax.data.sequences import Cells
+from hanjax.errors import DataError
+
+
+def versions_as_of(table: pd.DataFrame, calendar: Calendar) -> AsOf:
+    """The look-up of a history's rows: first column the thing, second when the row became known."""
+    entity, known = table.iloc[:, 0].to_numpy(), table.iloc[:, 1].to_numpy()
+    cutoff = np.where(known == ALWAYS, 0, calendar.first_cutoff_after(known))
+    return AsOf(entity, cutoff, len(calendar.starts) + 1)
+
+
+def scaled_as_of(
+    table: pd.DataFrame, scales: tuple[Scale, ...], calendar: Calendar, group: Groups, *, name: str
+) -> tuple[Float[np.ndarray, "v g"], Int[np.ndarray, " b"]]:
+    """A history's rows, scaled, and each sample's row; the one added last, at -1, is for what is not known yet."""
+    unknown = [scale.apply(np.array([np.nan])) for scale in scales]
+    values = np.concatenate([scaled(table, scales, name=name), np.concatenate(unknown, axis=1)])
+    return values, versions_as_of(table, calendar)(group.account, group.cutoff)
+
+
+def account_numbers(
+    log: Log,
+    calendar: Calendar,
+    config: PanelConfig,
+    encoding: Encoding,
+    group: Groups,
+    *,
+    training: Bool[np.ndarray, " a"] | None,
+) -> tuple[Float[np.ndarray, "b N"] | None, Encoding]:
+    """Numbers of each sample's account: dated features, and what is counted up to the cut-off.
+
+    Args:
+        log: the checked log.
+        calendar: its periods.
+        config: the data's settings; ``account_numbers`` says what is counted.
+        encoding: its scales of as-of numbers are used, or fitted if there are none yet.
+        group: the samples.
+        training: the accounts on which scales are fitted; all when None.
+
+    Returns:
+        The numbers, None if there are none; and the encoding with its scales.
+    """
+    columns = []
+    if encoding.features:
+        if log.features is None:
+            raise DataError("account_features: the model was trained with this table and the data do not have it.")
+        values, version = scaled_as_of(log.features, encoding.features, calendar, group, name="account_features")
+        columns.append(values[version])
+    counted = {
+        "periods_observed": lambda: group.cutoff - calendar.period_of(log.observed_from)[group.account],
+        "individuals_so_far": lambda: _arrived(log, calendar, group),
+        "active_individuals": lambda: group.recent[:, 0],
+        "activities": lambda: group.recent[:, 1],
+    }
+    raw = {name: counted[name]().astype(float) for name in config.account_numbers}
+    if encoding.as_of is None:
+        fitted_on = slice(None) if training is None else training[group.account]
+        encoding = dataclasses.replace(encoding, as_of=_fitted(raw, fitted_on))
+    columns += [scale.apply(raw[scale.column]) for scale in encoding.as_of or ()]
+    return (np.concatenate(columns, axis=1) if columns else None), encoding
+
+
+def member_numbers(
+    log: Log,
+    calendar: Calendar,
+    config: PanelConfig,
+    encoding: Encoding,
+    group: Groups,
+    cells: Cells,
+    *,
+    training: Bool[np.ndarray, " a"] | None,
+) -> tuple[Float[np.ndarray, "s N"] | None, Encoding]:
+    """Numbers of each member of each sample, counted up to the cut-off from what was known then.
+
+    Args and returned values are those of ``account_numbers``, for ``config.member_numbers``; ``cells`` say what
+    individuals did.
+    """
+    if not config.member_numbers:
+        return None, encoding if encoding.of_members else dataclasses.replace(encoding, of_members=())
+    who, cutoff = group.individual, group.cutoff[group.sample]
+    arrived = calendar.period_of(log.arrived_at)[who]
+    past = _past(cells, who, cutoff, len(calendar.starts) + 1)
+    counted = {
+        "periods_since_arrival": cutoff - arrived,
+        "periods_since_activity": cutoff - np.where(past.periods > 0, past.latest, arrived),
+        "active_periods": past.periods,
+        "activities": past.activities,
+    }
+    raw = {name: counted[name].astype(float) for name in config.member_numbers}
+    if encoding.of_members is None:
+        fitted_on = slice(None) if training is None else training[group.account][group.sample]
+        encoding = dataclasses.replace(encoding, of_members=_fitted(raw, fitted_on))
+    return np.concatenate([scale.apply(raw[scale.column]) for scale in encoding.of_members or ()], axis=1), encoding
+
+
+def _fitted(raw: dict[str, np.ndarray], fitted_on: np.ndarray | slice) -> tuple[Scale, ...]:
+    return tuple(Scale.fit(name, values[fitted_on]) for name, values in raw.items())
+
+
+def _arrived(log: Log, calendar: Calendar, group: Groups) -> Int[np.ndarray, " b"]:
+    """Individuals of each sample's account who have arrived by its cut-off, whether they left again or not."""
+    cutoffs = len(calendar.starts) + 1
+    # Individuals are sorted by account and arrival, so this is a position less that of the account's first.
+    key = log.individual_account.astype(np.int64) * cutoffs + calendar.first_cutoff_after(log.arrived_at)
+    upto = np.searchsorted(key, group.account.astype(np.int64) * cutoffs + group.cutoff, side="right")
+    return upto - np.searchsorted(log.individual_account, group.account)
+
+
+class _Past(NamedTuple):
+    """What individuals had done so far: in how many periods, the latest of these, and how many activities."""
+
+    periods: Int[np.ndarray, " s"]
+    latest: Int[np.ndarray, " s"]
+    activities: Int[np.ndarray, " s"]
+
+
+def _past(cells: Cells, who: Int[np.ndarray, " s"], cutoff: Int[np.ndarray, " s"], cutoffs: int) -> _Past:
+    """Sums up individuals' cells as known at a cut-off; each version adds what it has more than the one before."""
+    new = np.ones(len(cells.period), bool)
+    new[1:] = (np.diff(cells.individual) != 0) | (np.diff(cells.period) != 0)
+    before = np.where(new, 0, np.roll(cells.amount, 1))
+    # Individuals follow one another, each by the cut-off from which on a version is known.
+    order = np.argsort(cells.individual.astype(np.int64) * cutoffs + cells.valid_from, kind="stable")
+    known = AsOf(cells.individual[order], cells.valid_from[order], cutoffs)
+    row = known(who, cutoff)
+    begin = np.searchsorted(cells.individual, who)  # sorted by individual before and after
+    none = row < 0
+
+    def summed(values: np.ndarray) -> np.ndarray:
+        total = np.append(0, np.cumsum(values[order], dtype=np.int64))
+        return np.where(none, 0, total[row + 1] - total[np.where(none, 0, begin)])
+
+    # The largest period so far, of whichever individual: a later individual's are made larger than an earlier one's.
+    highest = np.maximum.accumulate(cells.individual[order].astype(np.int64) * cutoffs + cells.period[order])
+    latest = np.where(none, -1, highest[row] % cutoffs)
+    return _Past(summed(new), latest, summed(cells.amount - before))
