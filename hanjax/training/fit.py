@@ -108,11 +108,12 @@ def fit_panel(
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Fitted:
-    """Trains a network with Adam on the weighted cross-entropy, and keeps the epoch that validates best.
+    """Trains a network on the weighted cross-entropy, and keeps the epoch that validates best.
 
-    The order of the samples in an epoch comes from ``fold_in(key(seed), epoch)`` and the first parameters from
-    ``fold_in(key(seed), 0)``: the same seed gives the same bits on one machine, and a resumed training those of an
-    uninterrupted one. Without validation samples all epochs are made, and the last one is kept.
+    It takes the steps of Adam, or of AdamW if weights decay. The order of the samples and the dropout of an epoch come
+    from ``fold_in(key(seed), epoch)`` and the first parameters from ``fold_in(key(seed), 0)``: the same seed gives the
+    same bits on one machine, and a resumed training those of an uninterrupted one. Without validation samples all
+    epochs are made, and the last one is kept.
 
     Args:
         batch: the panel's batch, as NumPy arrays.
@@ -164,8 +165,8 @@ def fit_panel(
         training = _restored(checkpoints, training)
 
     def plan(epoch: int) -> Plan:
-        seed = jax.random.key_data(jax.random.fold_in(key, epoch))
-        return plan_epoch(batch, train_rows, batch_size=config.batch_size, seed=np.asarray(seed))
+        seed = np.asarray(jax.random.key_data(jax.random.fold_in(key, epoch)))
+        return plan_epoch(batch, train_rows, batch_size=config.batch_size, seed=seed)
 
     panel = jax.device_put(batch)
     validate = _validation(batch, validation_rows, compiled, config, weight)
@@ -174,7 +175,8 @@ def fit_panel(
         while not _finished(epoch, training.best, config):
             epoch += 1
             started, compilations = time.perf_counter(), compiled.compilations
-            state, measured = compiled.run_epoch(training.state, panel, upcoming or plan(epoch))
+            epoch_key = jax.random.fold_in(key, epoch)
+            state, measured = compiled.run_epoch(training.state, panel, upcoming or plan(epoch), epoch_key)
             upcoming = plan(epoch + 1) if epoch < config.epochs else None  # while the device is at work
             loss = _epoch_loss(jax.device_get(measured), epoch, config)
             validation_auc, log_loss = validate(state.params, panel)
@@ -310,10 +312,10 @@ def _with_outcome(batch: Batch, rows: Int[np.ndarray, " n"], purpose: str) -> In
 
 def _check_finite(batch: Batch) -> None:
     """Finds numbers that would make every loss NaN."""
-    for name in ("accounts", "account_numbers", "counts"):
+    for name in ("accounts", "account_numbers", "member_numbers", "counts", "gaps"):
         table = getattr(batch, name)
         if table is not None and not np.isfinite(table).all():
-            rows = np.flatnonzero(~np.isfinite(table).all(axis=1))
+            rows = np.flatnonzero(~np.isfinite(table).all(axis=tuple(range(1, table.ndim))))
             raise DataError.rows(
                 name, "every number", "is not finite", count=len(rows), first=rows.tolist(),
                 remedy="Replace missing values by a number, and add a column that says which were missing.",

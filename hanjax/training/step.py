@@ -5,18 +5,20 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
 from hanjax.config import TrainConfig
 from hanjax.data.batches import Plan, gather
+from hanjax.errors import ConfigError
 from hanjax.training.losses import cross_entropy_loss
 from hanjax.types import Batch, Output
 
 
 @runtime_checkable
 class Network(Protocol):
-    """What training asks of a model: two pure functions."""
+    """What training asks of a model: three pure functions."""
 
     def init(self, key: Array, initial_logit: Any, /) -> PyTree:
         """Makes parameters with which the model's log-odds are near ``initial_logit`` (``[H]``)."""
@@ -24,6 +26,13 @@ class Network(Protocol):
 
     def apply(self, params: PyTree, batch: Batch, /) -> Output:
         """Scores a batch."""
+        ...
+
+    def train(self, params: PyTree, batch: Batch, key: Array, /) -> Output:
+        """Scores a batch while learning: with dropout, if any, and with each network of an ensemble by itself.
+
+        Log-odds may have further axes in front, each entry of which learns on its own.
+        """
         ...
 
 
@@ -81,7 +90,7 @@ class Programs(NamedTuple):
 
     Args:
         start: ``start(params) -> TrainState``.
-        run_epoch: ``run_epoch(state, panel, plan) -> (state, measurements)``; the state given is used up.
+        run_epoch: ``run_epoch(state, panel, plan, key) -> (state, measurements)``; the state given is used up.
         predict: ``predict(params, panel, plan) -> logit [T, B, H]``.
     """
 
@@ -100,32 +109,50 @@ def programs(network: Network, config: TrainConfig, *, positive_weight: float) -
 
     Args:
         network: the model, as pure functions.
-        config: the learning rate and the gradient clipping are used.
+        config: whose loss it is, and how the optimizer is set.
         positive_weight: w, the weight of a conversion in the loss.
     """
-    return _programs(network, config.learning_rate, config.gradient_clip, positive_weight)
+    rate, decay, clip = config.learning_rate, config.weight_decay, config.gradient_clip
+    return _programs(network, config.loss, rate, decay, clip, positive_weight)
 
 
 @functools.lru_cache(maxsize=8)
-def _programs(network: Network, rate: float, clip: float | None, positive_weight: float) -> Programs:
-    adam = optax.adam(rate)
+def _programs(
+    network: Network, whose: str, rate: float, decay: float, clip: float | None, positive_weight: float
+) -> Programs:
+    adam = optax.adamw(rate, weight_decay=decay, mask=_decays) if decay else optax.adam(rate)
     optimizer = adam if clip is None else optax.chain(optax.clip_by_global_norm(clip), adam)
 
-    def run_epoch(state: TrainState, panel: Batch, plan: Plan) -> tuple[TrainState, Measurements]:
-        def one_step(state: TrainState, step: Plan) -> tuple[TrainState, Measurements]:
-            batch = gather(panel, step)
-            where = batch.label_mask
+    def run_epoch(state: TrainState, panel: Batch, plan: Plan, key: Array) -> tuple[TrainState, Measurements]:
+        def one_step(state: TrainState, step: tuple[Plan, Array]) -> tuple[TrainState, Measurements]:
+            batch = gather(panel, step[0])
 
-            def loss_of(params: PyTree) -> Float[Array, ""]:
-                logit = network.apply(params, batch).logit
-                return cross_entropy_loss(logit, batch.label, positive_weight=positive_weight, where=where)
+            def loss_of(params: PyTree) -> tuple[Float[Array, ""], Int[Array, ""]]:
+                output = network.train(params, batch, jax.random.fold_in(key, step[1]))
+                return account_loss(output, batch) if whose == "account" else individual_loss(output, batch)
 
-            loss, gradient = jax.value_and_grad(loss_of)(state.params)
+            (loss, outcomes), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
             updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-            measured = Measurements(loss, where.sum(), optax.tree.norm(gradient))
+            measured = Measurements(loss, outcomes, optax.tree.norm(gradient))
             return TrainState(optax.apply_updates(state.params, updates), opt_state), measured
 
-        return jax.lax.scan(one_step, state, plan)
+        return jax.lax.scan(one_step, state, (plan, jnp.arange(len(plan.samples))))
+
+    def account_loss(output: Output, batch: Batch) -> tuple[Float[Array, ""], Int[Array, ""]]:
+        return weighted(output.logit, batch.label, batch.label_mask)
+
+    def individual_loss(output: Output, batch: Batch) -> tuple[Float[Array, ""], Int[Array, ""]]:
+        if output.member_logit is None:
+            raise ConfigError(
+                "loss: 'individual' needs an aggregation of the individuals' own probabilities, such as "
+                "aggregator='mean_probability'."
+            )
+        where = batch.label_mask[:, None] & batch.member_mask[..., None]
+        return weighted(output.member_logit, batch.label[:, None], where)
+
+    def weighted(logit: Array, label: Array, where: Array) -> tuple[Float[Array, ""], Int[Array, ""]]:
+        label, where = jnp.broadcast_to(label, logit.shape), jnp.broadcast_to(where, logit.shape)
+        return cross_entropy_loss(logit, label, positive_weight=positive_weight, where=where), where.sum()
 
     def predict(params: PyTree, panel: Batch, plan: Plan) -> Float[Array, "T B H"]:
         return jax.lax.map(lambda step: network.apply(params, gather(panel, step)).logit, plan)
@@ -134,4 +161,11 @@ def _programs(network: Network, rate: float, clip: float | None, positive_weight
         start=lambda params: TrainState(params, optimizer.init(params)),
         run_epoch=Compiled(run_epoch, donate_argnums=0),
         predict=Compiled(predict),
+    )
+
+
+def _decays(params: PyTree) -> PyTree:
+    """Which parameters decay: all but biases, and scales of normalizations, which have no reason to be small."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: not any(word in str(path[-1]) for word in ("bias", "scale")), params
     )

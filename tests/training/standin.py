@@ -95,4 +95,9 @@ class Linear(NamedTuple):
         statics = jnp.where(batch.member_mask[..., None], batch.individuals[batch.members], 0).sum(1)[:, :1]
         numbers = jnp.concatenate([statics, batch.accounts[batch.account], batch.account_numbers], axis=1)
         logit = people + numbers @ params["static"] + params["bias"][None]
-        return Output(logit, *(jnp.zeros((0, 0)),) * 3)
+        alone = periods[batch.windows].sum(1)[batch.member_windows] + params["bias"][None, None]
+        return Output(logit, *(jnp.zeros((0, 0)),) * 3, member_logit=alone)
+
+    def train(self, params, batch, key):
+        """The same: nothing is left to chance."""
+        return self.apply(params, batch)

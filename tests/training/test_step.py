@@ -1,5 +1,7 @@
 """An epoch as one compiled loop, against a plain Python loop over dense minibatches."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,10 +10,12 @@ import pytest
 
 from hanjax.config import TrainConfig
 from hanjax.data.batches import Plan, plan_epoch
+from hanjax.errors import ConfigError
 from hanjax.training.step import Compiled, programs
 from tests.training.standin import Linear, decode, panel
 
 SEED = np.array([3, 4], np.uint32)
+KEY = jax.random.key(5)
 CONFIG = TrainConfig(batch_size=16, learning_rate=0.05, positive_weight=5.0)
 
 
@@ -24,9 +28,18 @@ def dense_logit(params, dense):
     return people + numbers @ params["static"] + params["bias"][None]
 
 
+def member_logit(params, dense):
+    """What the linear model says of each member alone, from dense tensors."""
+    return params["activity"].at[0].set(0)[dense.sequences].sum((2, 3)) + params["bias"][None, None]
+
+
 def plain_loop(params, dense, plan, config):
     """Adam, one minibatch at a time, without padding; the loss by the formula in probabilities."""
     optimizer = optax.adam(config.learning_rate)
+    if config.weight_decay:
+        decay = optax.add_decayed_weights(config.weight_decay, {"activity": True, "static": True, "bias": False})
+        rest = optax.scale_by_learning_rate(config.learning_rate)
+        optimizer = optax.chain(optax.scale_by_adam(), decay, rest)
     if config.gradient_clip is not None:
         optimizer = optax.chain(optax.clip_by_global_norm(config.gradient_clip), optimizer)
     opt_state, losses = optimizer.init(params), []
@@ -36,9 +49,13 @@ def plain_loop(params, dense, plan, config):
         label = dense_rows.label
         known = ~np.isnan(label)
 
+        if config.loss == "individual":  # as many outcomes as there are members
+            known = known[:, None] & dense_rows.member_mask[..., None]
+            label = np.broadcast_to(label[:, None], known.shape)
+
         def loss(params, dense_rows=dense_rows, label=label, known=known):
-            p = jax.nn.sigmoid(dense_logit(params, dense_rows))[known]
-            y = label[known]
+            z = member_logit(params, dense_rows) if config.loss == "individual" else dense_logit(params, dense_rows)
+            p, y = jax.nn.sigmoid(z)[known], label[known]
             return jnp.mean(-config.positive_weight * y * jnp.log(p) - (1 - y) * jnp.log1p(-p))
 
         value, gradient = jax.jit(jax.value_and_grad(loss))(params)
@@ -48,16 +65,19 @@ def plain_loop(params, dense, plan, config):
     return params, np.array(losses).T
 
 
-@pytest.mark.parametrize("horizons, clip", [(1, None), (2, 0.1)])
-def test_an_epoch_equals_a_plain_loop(horizons, clip):
+@pytest.mark.parametrize(
+    ("horizons", "changes"),
+    [(1, {}), (2, {"gradient_clip": 0.1}), (2, {"loss": "individual"}), (1, {"weight_decay": 0.5})],
+)
+def test_an_epoch_equals_a_plain_loop(horizons, changes):
     whole = panel(41, horizons=horizons)
-    config = TrainConfig(batch_size=16, learning_rate=0.05, positive_weight=5.0, gradient_clip=clip)
+    config = TrainConfig(batch_size=16, learning_rate=0.05, positive_weight=5.0, **changes)
     plan = plan_epoch(whole, np.arange(41), batch_size=16, seed=SEED)
     params = Linear(horizons).init(jax.random.key(0), jnp.zeros(horizons))
     expected, (losses, outcomes, norms) = plain_loop(params, decode(whole), plan, config)
 
     compiled = programs(Linear(horizons), config, positive_weight=5.0)
-    state, measured = compiled.run_epoch(compiled.start(params), whole, plan)
+    state, measured = compiled.run_epoch(compiled.start(params), whole, plan, KEY)
     for name, value in expected.items():
         np.testing.assert_allclose(state.params[name], value, atol=1e-5, rtol=1e-5, err_msg=name)
     np.testing.assert_allclose(measured.loss, losses, rtol=1e-5)
@@ -65,12 +85,74 @@ def test_an_epoch_equals_a_plain_loop(horizons, clip):
     np.testing.assert_allclose(measured.gradient_norm, norms, rtol=1e-4)
 
 
+class Noisy(Linear):
+    """Adds chance to its log-odds while it learns."""
+
+    def train(self, params, batch, key):
+        output = self.apply(params, batch)
+        return output._replace(logit=output.logit + 0.1 * jax.random.normal(key))
+
+
+def test_chance_differs_between_steps_and_hangs_on_the_key_alone():
+    whole, plan = panel(16), plan_epoch(panel(16), np.arange(16), batch_size=16, seed=SEED)
+    plan = jax.tree.map(lambda array: np.concatenate([array, array]), plan)  # the same step twice
+    compiled = programs(Noisy(), TrainConfig(learning_rate=1e-30), positive_weight=5.0)
+
+    def losses(key):
+        state = compiled.start(Noisy().init(jax.random.key(0), jnp.zeros(1)))
+        return compiled.run_epoch(state, whole, plan, key)[1].loss
+
+    first, second = losses(KEY)
+    assert first != second
+    np.testing.assert_array_equal(losses(KEY), [first, second])
+    assert losses(jax.random.key(6))[0] != first
+
+
+class Pair(Linear):
+    """Two linear models that learn side by side."""
+
+    def init(self, key, initial_logit):
+        return jax.vmap(lambda key: Linear.init(self, key, initial_logit))(jax.random.split(key))
+
+    def train(self, params, batch, key):
+        return jax.vmap(lambda params: Linear.apply(self, params, batch))(params)
+
+
+def test_networks_side_by_side_learn_as_each_would_alone():
+    whole, plan = panel(41), plan_epoch(panel(41), np.arange(41), batch_size=16, seed=SEED)
+    alone = programs(Linear(), CONFIG, positive_weight=5.0)
+    # Named tuples of equal fields are equal, and equal networks share their programs, so the settings must differ.
+    together = programs(Pair(), dataclasses.replace(CONFIG, gradient_clip=1e9), positive_weight=5.0)
+    both = Pair().init(jax.random.key(0), jnp.zeros(1))
+    expected = [
+        alone.run_epoch(alone.start(jax.tree.map(lambda leaf: leaf[i], both)), whole, plan, KEY)[0].params  # noqa: B023
+        for i in range(2)
+    ]
+    state, _ = together.run_epoch(together.start(both), whole, plan, KEY)
+    for i in range(2):
+        for name, value in expected[i].items():
+            np.testing.assert_allclose(state.params[name][i], value, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_an_individual_loss_needs_individual_log_odds():
+    class Nameless(Linear):
+        def train(self, params, batch, key):
+            return self.apply(params, batch)._replace(member_logit=None)
+
+    whole, plan = panel(16), plan_epoch(panel(16), np.arange(16), batch_size=16, seed=SEED)
+    compiled = programs(Nameless(), TrainConfig(loss="individual"), positive_weight=5.0)
+    with pytest.raises(ConfigError, match="mean_probability"):
+        compiled.run_epoch(compiled.start(Linear().init(jax.random.key(0), jnp.zeros(1))), whole, plan, KEY)
+
+
 def test_what_fills_up_a_minibatch_weighs_nothing():
     whole, plan = panel(20), plan_epoch(panel(20), np.arange(20), batch_size=16, seed=SEED)
     compiled, params = programs(Linear(), CONFIG, positive_weight=5.0), Linear().init(jax.random.key(0), jnp.zeros(1))
     others = plan._replace(samples=np.where(plan.mask, plan.samples, plan.samples[0, 0]))
     assert (others.samples != plan.samples).any()
-    results = [compiled.run_epoch(compiled.start(jax.tree.map(jnp.copy, params)), whole, p) for p in (plan, others)]
+    results = [
+        compiled.run_epoch(compiled.start(jax.tree.map(jnp.copy, params)), whole, p, KEY) for p in (plan, others)
+    ]
     for one, other in zip(jax.tree.leaves(results[0]), jax.tree.leaves(results[1]), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -79,7 +161,7 @@ def test_the_state_is_used_up():
     whole, plan = panel(20), plan_epoch(panel(20), np.arange(20), batch_size=16, seed=SEED)
     compiled = programs(Linear(), CONFIG, positive_weight=5.0)
     state = compiled.start(Linear().init(jax.random.key(0), jnp.zeros(1)))
-    compiled.run_epoch(state, whole, plan)
+    compiled.run_epoch(state, whole, plan, KEY)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
 
 
@@ -101,11 +183,11 @@ def test_one_compilation_a_rung():
     state = compiled.start(Linear().init(jax.random.key(0), jnp.zeros(1)))
     plan = plan_epoch(whole, np.arange(64), batch_size=16, seed=SEED)
     for _ in range(3):
-        state, _ = compiled.run_epoch(state, whole, plan)
+        state, _ = compiled.run_epoch(state, whole, plan, KEY)
     assert compiled.compilations == 1
     wider = plan._replace(sequences=np.pad(plan.sequences, ((0, 0), (0, 16))))
     for this in (wider, plan, wider):
-        state, _ = compiled.run_epoch(state, whole, this)
+        state, _ = compiled.run_epoch(state, whole, this, KEY)
     assert compiled.compilations == 2
     assert programs(Linear(), TrainConfig(learning_rate=0.07), positive_weight=5.0) is compiled
 
@@ -118,7 +200,7 @@ def test_rungs_change_no_value():
         window_sequences=np.pad(plan.window_sequences, ((0, 0), (0, 16), (0, 0))),
         sequences=np.pad(plan.sequences, ((0, 0), (0, 32))),
     )
-    results = [compiled.run_epoch(compiled.start(jax.tree.map(jnp.copy, params)), whole, p) for p in (plan, wider)]
+    results = [compiled.run_epoch(compiled.start(jax.tree.map(jnp.copy, params)), whole, p, KEY) for p in (plan, wider)]
     for one, other in zip(jax.tree.leaves(results[0]), jax.tree.leaves(results[1]), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
