@@ -28,6 +28,7 @@ from hanjax.config import Config
 from hanjax.data.encoding import Encoding
 from hanjax.data.splits import TEST
 from hanjax.errors import DataError, RunError
+from hanjax.nn.ensemble import ensemble
 from hanjax.nn.functional import Network, Params, network
 from hanjax.nn.sizes import Sizes
 
@@ -66,7 +67,8 @@ class Run:
     @property
     def network(self) -> Network:
         """The model as pure functions."""
-        return network(self.config.model, self.sizes)
+        model, several = network(self.config.model, self.sizes), self.config.train.ensemble
+        return model if several == 1 else ensemble(model, several)
 
     def __repr__(self) -> str:
         """Says what was trained on how much, and how well it does."""
