@@ -18,9 +18,17 @@ from typing import Any, Literal
 
 from hanjax.errors import ConfigError
 
-ACCOUNT_NUMBERS = ("periods_observed", "individuals_so_far", "active_individuals", "activities")
-"""Numbers of an account as of a cut-off: periods since its observation began, individuals who had arrived, individuals
-who were active within the window, and their untruncated activities within it."""
+ACCOUNT_NUMBERS = (
+    "periods_observed",
+    "log_periods_observed",
+    "individuals_so_far",
+    "active_individuals",
+    "activities",
+    "activity_counts",
+)
+"""Numbers of an account as of a cut-off: periods since its observation began, and log(1 + them); individuals who had
+arrived; individuals who were active within the window, and their untruncated activities within it; and these apart for
+each activity and each of the last W calendar periods, which alone adds W columns an activity."""
 
 MEMBER_NUMBERS = ("periods_since_arrival", "periods_since_activity", "active_periods", "activities")
 """Numbers of a member as of a cut-off: periods since the arrival, periods since the latest active one (since arrival if

@@ -35,12 +35,13 @@ class Scale(NamedTuple):
     indicator: bool
 
     @classmethod
-    def fit(cls, column: str, values: Float[np.ndarray, " n"]) -> "Scale":
-        """Fits the scale to a column; NaN is missing."""
+    def fit(cls, column: str, values: Float[np.ndarray, " n"], *, logged: bool | None = None) -> "Scale":
+        """Fits the scale to a column; NaN is missing. Unless told, it logs the column if that is long-tailed."""
         there = values[~np.isnan(values)]
         if len(there) == 0:
             return cls(column, False, 0.0, 1.0, True)
-        logged = bool(there.min() >= 0 and pd.Series(there).skew() > 2)
+        if logged is None:
+            logged = bool(there.min() >= 0 and pd.Series(there).skew() > 2)
         if logged:
             there = np.log1p(there)
         sd = float(there.std())

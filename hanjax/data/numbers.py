@@ -14,6 +14,7 @@ from hanjax.data.log import ALWAYS, Log
 from hanjax.data.periods import Calendar
 from hanjax.data.samples import Groups
 from hanjax.data.sequences import Cells
+from hanjax.data.totals import account_totals
 from hanjax.errors import DataError
 
 
@@ -64,13 +65,19 @@ def account_numbers(
     counted = {
         "periods_observed": lambda: group.cutoff - calendar.period_of(log.observed_from)[group.account],
         "individuals_so_far": lambda: _arrived(log, calendar, group),
+        "log_periods_observed": lambda: np.log1p(counted["periods_observed"]()),
         "active_individuals": lambda: group.recent[:, 0],
         "activities": lambda: group.recent[:, 1],
     }
-    raw = {name: counted[name]().astype(float) for name in config.account_numbers}
+    raw = {name: counted[name]().astype(float) for name in config.account_numbers if name in counted}
+    totals = {}
+    if "activity_counts" in config.account_numbers:
+        totals = account_totals(log, calendar, encoding, group.account, group.cutoff, window=config.window)
     if encoding.as_of is None:
         fitted_on = slice(None) if training is None else training[group.account]
-        encoding = dataclasses.replace(encoding, as_of=_fitted(raw, fitted_on))
+        scales = _fitted(raw, fitted_on) + _fitted(totals, fitted_on, logged=True)
+        encoding = dataclasses.replace(encoding, as_of=scales)
+    raw |= totals
     columns += [scale.apply(raw[scale.column]) for scale in encoding.as_of or ()]
     return (np.concatenate(columns, axis=1) if columns else None), encoding
 
@@ -108,8 +115,10 @@ def member_numbers(
     return np.concatenate([scale.apply(raw[scale.column]) for scale in encoding.of_members or ()], axis=1), encoding
 
 
-def _fitted(raw: dict[str, np.ndarray], fitted_on: np.ndarray | slice) -> tuple[Scale, ...]:
-    return tuple(Scale.fit(name, values[fitted_on]) for name, values in raw.items())
+def _fitted(
+    raw: dict[str, np.ndarray], fitted_on: np.ndarray | slice, *, logged: bool | None = None
+) -> tuple[Scale, ...]:
+    return tuple(Scale.fit(name, values[fitted_on], logged=logged) for name, values in raw.items())
 
 
 def _arrived(log: Log, calendar: Calendar, group: Groups) -> Int[np.ndarray, " b"]:
