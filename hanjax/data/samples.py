@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from hanjax.config import PanelConfig
 from hanjax.data.distinct import AsOf
@@ -39,8 +39,8 @@ class Groups(NamedTuple):
         place: ``[s]`` its place in the group, in order of arrival.
         individual: ``[s]`` its individual code.
         window: ``[s, W]`` positions in the cells plus 1; 0 for a quiet period.
-        recent: ``[b, 2]`` of each sample the members who were active within the last W calendar periods, crowded out or
-            not, and their untruncated activities there; ``[b, 0]`` unless asked for.
+        recent: ``[b, 2]`` within the last W calendar periods of each sample: its members who were active, crowded out
+            or not, and the untruncated activities of all individuals of the account; ``[b, 0]`` unless asked for.
         crowded_out: members beyond K, over all samples.
         memberless: account and cut-off of samples that nobody was a member of, ``[m, 2]``.
     """
@@ -142,10 +142,8 @@ def find_groups(
     member = (presence.arrives[begin:end, None] <= at) & (at < presence.leaves[begin:end, None]) & sampled[row]
     recent = None
     if _needs_recent(config):
-        calendar = windows
-        if config.window_kind != "calendar":
-            calendar = calendar_windows(cells, individuals, cutoffs, window=config.window)
-        recent = _recent(cells, calendar, member, row, len(accounts))
+        active = _sums(member & _recently_active(cells, windows, at, config), row, len(accounts))
+        recent = np.stack([active, _activities(cells, individuals, cutoffs, row, len(accounts), config.window)], -1)
     if config.membership == "active":
         member &= windows.any(-1)
 
@@ -182,23 +180,38 @@ def _needs_recent(config: PanelConfig) -> bool:
     return not {"active_individuals", "activities"}.isdisjoint(config.account_numbers)
 
 
-def _recent(
-    cells: Cells, windows: Int[np.ndarray, "n c W"], member: np.ndarray, row: np.ndarray, accounts: int
-) -> Int[np.ndarray, "a c 2"]:
-    """Members of each account at each cut-off who were active within the window, and their activities there."""
-    amount, activities = np.append(0, cells.amount), np.zeros(member.shape, np.int64)
-    for place in range(windows.shape[2]):  # one after the other, which takes less memory
-        activities += amount[windows[:, :, place]]
-    activities *= member
-    return np.stack([_sums(values, row, accounts, np.int64) for values in (activities > 0, activities)], axis=-1)
+def _recently_active(
+    cells: Cells, windows: Int[np.ndarray, "n c W"], at: Int[np.ndarray, " c"], config: PanelConfig
+) -> Bool[np.ndarray, "n c"]:
+    """Which individuals were active within the last W calendar periods before each cut-off."""
+    if config.window_kind == "calendar":
+        return windows.any(-1)
+    latest = windows[:, :, -1]  # of active periods, however old
+    return (latest > 0) & (at - np.append(0, cells.period)[latest] <= config.window)
 
 
-def _sums(values: np.ndarray, row: np.ndarray, accounts: int, dtype: type = np.int32) -> np.ndarray:
-    """Sums over the individuals of each account, at each cut-off."""
-    sums = np.zeros((accounts, values.shape[1]), dtype)
+def _activities(
+    cells: Cells, individuals: range, cutoffs: range, row: np.ndarray, accounts: int, window: int
+) -> Int[np.ndarray, "a c"]:
+    """Activities of each account's individuals, members or not, within the last W calendar periods."""
+    begin, end = np.searchsorted(cells.individual, [individuals.start, individuals.stop])
+    counted_from = np.maximum(cells.valid_from[begin:end], cutoffs.start) - cutoffs.start
+    counted_to = np.minimum(cells.valid_to[begin:end], cells.period[begin:end] + window + 1)
+    counted_to = np.minimum(counted_to, cutoffs.stop) - cutoffs.start
+    some = np.flatnonzero(counted_from < counted_to)
+    account = row[cells.individual[begin:end][some] - individuals.start]
+    change = np.zeros((accounts, len(cutoffs) + 1), np.int64)
+    np.add.at(change, (account, counted_from[some]), cells.amount[begin:end][some])
+    np.subtract.at(change, (account, counted_to[some]), cells.amount[begin:end][some])
+    return np.cumsum(change[:, :-1], axis=1)
+
+
+def _sums(member: np.ndarray, row: np.ndarray, accounts: int) -> np.ndarray:
+    """Members of each account at each cut-off."""
+    size = np.zeros((accounts, member.shape[1]), np.int32)
     begins = np.flatnonzero(np.diff(row, prepend=-1))
-    sums[row[begins]] = np.add.reduceat(values, begins, axis=0, dtype=dtype)
-    return sums
+    size[row[begins]] = np.add.reduceat(member, begins, axis=0, dtype=np.int32)
+    return size
 
 
 def _keep_most_recent(

@@ -1,11 +1,13 @@
 """The factored panel says the same as a slow encoding straight from the tables, under every setting."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from hanjax.config import PanelConfig
-from hanjax.data.encoding import fit_encoding
+from hanjax.config import ACCOUNT_NUMBERS, MEMBER_NUMBERS, PanelConfig
+from hanjax.data.encoding import Scale, fit_encoding
 from hanjax.data.panel import make_panel
 from hanjax.data.tables import check
 from hanjax.types import Tables
@@ -67,7 +69,16 @@ def assert_same(found, expected):
     for key in expected:
         assert found[key][0] == expected[key][0], key
         np.testing.assert_array_equal(found[key][1], expected[key][1], err_msg=str(key))
+        assert found[key][2] == expected[key][2], key
 
+
+EVERYTHING = {
+    "gaps": True,
+    "window_ages": True,
+    "member_numbers": MEMBER_NUMBERS,
+    "account_numbers": ACCOUNT_NUMBERS,
+}
+"""What is not encoded unless it is asked for."""
 
 CASES = {
     "weeks": ({}, {}),
@@ -88,6 +99,17 @@ CASES = {
     "history of statics": ({"history": True}, {}),
     "counts repeated": ({"counts": True}, {"expand_counts": True, "max_activities": 4}),
     "counts repeated, late": ({"counts": True, "late": True}, {"expand_counts": True, "max_activities": 4}),
+    "counts, first activities": ({"counts": True}, {"expand_counts": True, "keep": "first", "max_activities": 3}),
+    "counts, late, crowded": ({"counts": True, "late": True}, {"max_members": 2, "opt_out_activity": "unsubscribe"}),
+    "counts, active periods, crowded": ({"counts": True}, {"window_kind": "active", "window": 2, "max_members": 2}),
+    "late rows, first activities, days": (
+        {"late": True},
+        {"keep": "first", "max_activities": 3, "period": "D", "window": 6},
+    ),
+    "late rows, only active members": (
+        {"late": True},
+        {"membership": "active", "window_kind": "active", "window": 2, "opt_out_activity": "unsubscribe"},
+    ),
     "given order": ({"order": True}, {}),
     "nothing given but events": ({"observed": False}, {}),
 }
@@ -95,15 +117,32 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_panel_equals_the_slow_encoding(case):
-    panel, encoding, tables, config = encoded(case)
-    assert_same(reference.decode(panel, encoding), reference.samples(tables, config))
+    panel, encoding, tables, config = encoded(case, **EVERYTHING)
+    expected = reference.samples(tables, config)
+    assert_same(reference.decode(panel, encoding), expected)
+    plain = {
+        key: ([(*member[:3], None, None, None) for member in members], label, None)
+        for key, (members, label, _) in expected.items()
+    }
+    assert_same(reference.decode(*encoded(case)[:2]), plain)
 
 
-def encoded(case):
+def encoded(case, seed=0, **more):
+    """The panel of a case, its encoding, which leaves numbers as they are, the tables, and the settings."""
     made, settings = CASES[case]
-    tables, config = make_tables(0, **made), PanelConfig(**settings)
+    tables, config = make_tables(seed, **made), PanelConfig(**{"account_numbers": (), **settings, **more})
     log = check(tables, config)
-    return *make_panel(log, config, fit_encoding(log, config)), tables, config
+    return *make_panel(log, config, unscaled(fit_encoding(log, config), config)), tables, config
+
+
+def unscaled(encoding, config):
+    """The encoding, which leaves counted numbers as they are."""
+    plain = lambda names: tuple(Scale(name, False, 0.0, 1.0, False) for name in names)
+    names = [name for name in config.account_numbers if name != "activity_counts"]
+    if "activity_counts" in config.account_numbers:
+        lags = range(1, config.window + 1)
+        names += [f"{activity}, {lag} back" for lag in lags for activity in encoding.activities]
+    return dataclasses.replace(encoding, as_of=plain(names), of_members=plain(config.member_numbers))
 
 
 def test_the_cases_have_what_they_are_to_show():
@@ -129,3 +168,29 @@ def test_the_cases_have_what_they_are_to_show():
     assert quiet.any()
     known = np.isnan(encoded("horizons")[0].batch.label)
     assert known.any(0).all() and not known.all(0).any()
+
+
+def test_the_cases_show_gaps_that_change_when_more_becomes_known():
+    """The same activities of the same period have another gap later, because one before them became known."""
+    seen, config = {}, PanelConfig(period="D", window=6)
+    for (_, cutoff), (members, _, _) in reference.samples(make_tables(0, late=True), config).items():
+        for individual, window, _, gaps, ages, _ in members:
+            for steps, its, age in zip(window, gaps, ages, strict=True):
+                if steps:
+                    seen.setdefault((individual, cutoff - pd.Timedelta(days=age), steps), set()).add(its)
+    assert sum(len(found) > 1 for found in seen.values()) > 5
+
+
+@pytest.mark.parametrize("kind", ["calendar", "active"])
+def test_rows_in_any_order_give_the_same_bits_of_everything(kind):
+    tables = make_tables(1, late=True, counts=True, history=True)
+    config = PanelConfig(**EVERYTHING, expand_counts=True, window_kind=kind, volumes=True, max_activities=3)
+    panels = []
+    for seed in range(4):
+        shuffled = [t.sample(frac=1, random_state=seed) if seed else t for t in tables[:3]]
+        log = check(Tables(*shuffled), config)
+        panels.append(make_panel(log, config, fit_encoding(log, config)))
+    for panel, encoding in panels[1:]:
+        assert encoding == panels[0][1]
+        for name, array in panels[0][0].batch._asdict().items():
+            np.testing.assert_array_equal(getattr(panel.batch, name), array, err_msg=name)
