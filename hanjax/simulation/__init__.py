@@ -2,6 +2,7 @@
 
 from hanjax.simulation.files import write
 from hanjax.simulation.market import simulate
+from hanjax.simulation.oracle import log_oracle
 from hanjax.simulation.settings import Market, MarketConfig
 
-__all__ = ["Market", "MarketConfig", "simulate", "write"]
+__all__ = ["Market", "MarketConfig", "log_oracle", "simulate", "write"]

@@ -1,4 +1,4 @@
-"""How an account decides: from its members' hidden interest to a hazard, and from hazards to conversions."""
+"""From an account's log-odds to a hazard, and from hazards to conversions."""
 
 from typing import NamedTuple
 
@@ -16,52 +16,6 @@ class Decisions(NamedTuple):
 
     week: Int[np.ndarray, " a"]
     second: Int[np.ndarray, " a"]
-
-
-def shares(
-    present: Bool[np.ndarray, "i t"],
-    *,
-    account: Int[np.ndarray, " i"],
-    influence: Float[np.ndarray, " i"],
-    decides: Bool[np.ndarray, " i"],
-    decision_share: float,
-    accounts: int,
-) -> Float[np.ndarray, "i t"]:
-    """Each individual's share in the decision of its account, at each cut-off.
-
-    The decision-maker has the share d. The other members who have arrived divide 1 - d in proportion to influence. As
-    long as the decision-maker has not arrived, d is nobody's.
-
-    Args:
-        present: ``[I, T]`` who has arrived by each cut-off.
-        account: ``[I]`` each individual's account.
-        influence: ``[I]`` each individual's weight among the others, above 0.
-        decides: ``[I]`` who the decision-makers are, one an account.
-        decision_share: d.
-        accounts: how many accounts there are.
-    """
-    others = np.where(decides, 0.0, influence)[:, None] * present
-    total = sum_by_account(others, account, accounts)[account]
-    divided = (1 - decision_share) * others / np.where(total > 0, total, 1.0)
-    return np.where(decides[:, None], decision_share * present, divided)
-
-
-def pull(
-    interest: Float[np.ndarray, "i t"],
-    share: Float[np.ndarray, "i t"],
-    *,
-    account: Int[np.ndarray, " i"],
-    accounts: int,
-) -> Float[np.ndarray, "a t"]:
-    """The members' interest, weighted by their shares in the decision: 0 all cold, 1 all hot."""
-    return sum_by_account(share * interest, account, accounts)
-
-
-def sum_by_account(
-    values: Float[np.ndarray, "i t"] | Bool[np.ndarray, "i t"], account: Int[np.ndarray, " i"], accounts: int
-) -> Float[np.ndarray, "a t"]:
-    """Sums each column over the members of each account; ``account`` is sorted and names every account."""
-    return np.add.reduceat(values, np.searchsorted(account, np.arange(accounts)), axis=0, dtype=np.float64)
 
 
 def find_intercept(log_odds: Float[np.ndarray, "a t"], possible: Bool[np.ndarray, "a t"], conversions: float) -> float:

@@ -9,7 +9,7 @@ from hanjax.simulation.settings import Market
 
 
 def write(market: Market, folder: str | Path, *, overwrite: bool = False) -> Path:
-    """Writes a market into a folder: five tables as Parquet, and the settings as JSON.
+    """Writes a market into a folder: its tables as Parquet (the folds as CSV), and the settings as JSON.
 
     Args:
         market: what ``simulate`` made.
@@ -29,8 +29,8 @@ def write(market: Market, folder: str | Path, *, overwrite: bool = False) -> Pat
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = write(simulate(accounts=20), folder)
         ...     sorted(file.name for file in path.iterdir())  # doctest: +NORMALIZE_WHITESPACE
-        ['accounts.parquet', 'events.parquet', 'individual_truth.parquet', 'individuals.parquet', 'market.json',
-         'truth.parquet']
+        ['accounts.parquet', 'events.parquet', 'folds.csv', 'individual_truth.parquet', 'individuals.parquet',
+         'market.json', 'truth.parquet']
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
@@ -51,6 +51,7 @@ def write(market: Market, folder: str | Path, *, overwrite: bool = False) -> Pat
     }
     for name, table in tables.items():
         table.to_parquet(folder / f"{name}.parquet", index=False)
+    market.tables.folds.to_csv(folder / "folds.csv", index=False)
     settings = {"settings": dataclasses.asdict(market.config), "intercept": market.intercept}
     (folder / "market.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     return folder

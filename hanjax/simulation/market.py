@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from hanjax.simulation import behavior, decision, people
+from hanjax.simulation import activities, decision, interest, people, rules
+from hanjax.simulation.folds import draw_test
 from hanjax.simulation.settings import Market, MarketConfig
 from hanjax.types import Tables
 
@@ -15,14 +16,15 @@ from hanjax.types import Tables
 def simulate(config: MarketConfig | None = None, **changes: Any) -> Market:
     """Simulates accounts, their individuals, what these do week after week, and which accounts convert when.
 
-    Each individual has a hidden interest x (0 cold, 0.5 warm, 1 hot) that moves from week to week and drives what it
-    does: interest keeps the activities of a week in order (sent, opened, clicked, forwarded), and clicks a little more.
-    An account that has not converted converts in the week that starts at a cut-off with log-odds
+    Each individual has a hidden interest x (0 cold, 0.5 warm, 1 hot) that moves from week to week until it is gone for
+    good, and drives what it does: interest keeps the activities of a week in order (sent, opened, clicked, forwarded),
+    and clicks a little more. An account that has not converted converts in the week that starts at a cut-off with
+    log-odds
 
-    intercept + strength * sum_k influence_k x_k + fit * (log employees - 5.5) / 1.2
+    intercept + strength * pull(x_1 .. x_K) + fit * (log employees - 5.5) / 1.2
 
-    over the members k who have arrived; with fewer than ``min_members`` of them it does not convert. Influences sum to
-    1; the decision-maker's is ``decision_share``, the others divide what is left according to their hidden roles.
+    where pull is the ``rule`` by which its members decide (``hanjax.simulation.rules``), and x_k their interest at the
+    end of the week before; with fewer than ``min_members`` who have arrived it does not convert.
 
     Opt-outs are as they stood on arrival: whoever has opted out of email gets sales email only. Later ones are the
     activity "unsubscribe email", an individual's last.
@@ -45,30 +47,31 @@ def simulate(config: MarketConfig | None = None, **changes: Any) -> Market:
         >>> list(market.truth)
         ['account_id', 'cutoff', 'probability']
         >>> len(market.tables.accounts), len(market.tables.individuals)
-        (50, 229)
+        (50, 230)
     """
     config = dataclasses.replace(config or MarketConfig(), **changes)
-    who_rng, path_rng, decision_rng, activity_rng = np.random.default_rng(config.seed).spawn(4)
+    who_rng, path_rng, decision_rng, activity_rng, split_rng = np.random.default_rng(config.seed).spawn(5)
     who = people.draw_people(
         who_rng,
         accounts=config.accounts,
         weeks=config.weeks,
         smallest=config.min_members,
-        mean=config.mean_members,
+        mean=config.mean_members * (1 + _UNSEEN * config.conversions),
         largest=config.max_members,
     )
-    paths = behavior.draw_paths(
+    paths = interest.draw_paths(
         path_rng,
         account=who.account,
         arrival=who.arrival,
-        last=who.last,
         can_unsubscribe=~who.no_email,
         weeks=config.weeks,
         count_signal=config.count_signal,
+        contagion=rules.SPREADS.get(config.rule, 0.0),
     )
-    oracle = _oracle(config, who, paths)
-    converted = decision.decide(decision_rng, oracle.hazard[:, : config.weeks])
-    done = behavior.draw_activities(
+    log_odds, possible = _log_odds(config, who, paths)
+    intercept = decision.find_intercept(log_odds[:, :-1], possible[:, :-1], config.conversions)
+    converted = decision.decide(decision_rng, decision.hazard(log_odds[:, :-1], possible[:, :-1], intercept))
+    done = activities.draw_activities(
         activity_rng,
         paths,
         role=who.role,
@@ -80,25 +83,28 @@ def simulate(config: MarketConfig | None = None, **changes: Any) -> Market:
         count_signal=config.count_signal,
     )
     done = _before(done, converted, who.account)
-    ids = _Ids(_ids("a", config.accounts), _ids("i", len(who.account)))
     known = np.zeros(len(who.account), dtype=bool)
     known[done.individual] = True
+    known &= ~_superfluous(split_rng, config, who, known)
+    done = activities.Activity(*(column[known[done.individual]] for column in done))
+    absent = np.where(known[:, None], paths.after, np.uint8(interest.NOT_YET))
+    paths = paths._replace(after=np.where(np.arange(config.weeks) == config.weeks - 1, absent, paths.after))
+    hazard = decision.hazard(*_log_odds(config, who, paths), intercept)
+    ids = _Ids(_ids("a", config.accounts), _ids("i", len(who.account)))
+    tables = _tables(config, who, converted, done, known, ids)
+    size = np.bincount(who.account[known], minlength=config.accounts)
+    test = draw_test(split_rng, size, converted.week < config.weeks)
+    folds = pd.DataFrame({"account_id": ids.account, "fold": test.astype(np.int64)})
     return Market(
-        _tables(config, who, converted, done, known, ids),
-        *_truth(config, who, converted, oracle, known, ids),
-        intercept=oracle.intercept,
+        tables._replace(folds=folds),
+        *_truth(config, who, converted, paths, hazard, known, ids),
+        intercept=intercept,
         config=config,
     )
 
 
-class _Oracle(NamedTuple):
-    """What decides, at each cut-off: who is there, their interest and shares, and the account's hazard."""
-
-    present: Bool[np.ndarray, "i t"]
-    interest: Float[np.ndarray, "i t"]
-    share: Float[np.ndarray, "i t"]
-    hazard: Float[np.ndarray, "a t"]
-    intercept: float
+_UNSEEN = 0.7
+"""Individuals to draw in excess for each account that converts, as a share: some would have arrived after that."""
 
 
 class _Ids(NamedTuple):
@@ -106,40 +112,54 @@ class _Ids(NamedTuple):
     individual: pd.Series
 
 
-def _oracle(config: MarketConfig, who: people.People, paths: behavior.Paths) -> _Oracle:
-    n, weeks = config.accounts, config.weeks
-    present = who.arrival[:, None] < np.arange(weeks + 1)
-    interest = behavior.INTEREST[paths.interest]
-    share = decision.shares(
-        present,
-        account=who.account,
-        influence=people.INFLUENCE[who.role],
-        decides=who.role == people.DECISION_MAKER,
-        decision_share=config.decision_share,
-        accounts=n,
+def _log_odds(
+    config: MarketConfig, who: people.People, paths: interest.Paths
+) -> tuple[Float[np.ndarray, "a t1"], Bool[np.ndarray, "a t1"]]:
+    """Log-odds of converting in each week, up to the intercept, and the weeks in which it is possible at all."""
+    starts = _first_members(who)
+    state = np.pad(paths.after, ((0, 0), (1, 0)), constant_values=interest.NOT_YET)
+    arrived = np.add.reduceat(who.arrival[:, None] < np.arange(config.weeks + 1), starts, axis=0, dtype=np.int32)
+    of_role = []
+    for role in (people.DECISION_MAKER, people.INFLUENCER):
+        holder = np.flatnonzero(who.role == role)
+        of_role.append(np.full((len(starts), state.shape[1]), interest.NOT_YET, dtype=np.uint8))
+        of_role[-1][who.account[holder]] = state[holder]
+    group = rules.make_group(
+        state, starts=starts, decides=of_role[0], influences=of_role[1], decision_share=config.decision_share
     )
-    mean, deviation = people.LOG_EMPLOYEES
-    fit = (np.log(who.employees)[:, None] - mean) / deviation
-    log_odds = config.strength * decision.pull(interest, share, account=who.account, accounts=n) + config.fit * fit
-    possible = decision.sum_by_account(present, who.account, n) >= config.min_members
-    intercept = decision.find_intercept(log_odds[:, :weeks], possible[:, :weeks], config.conversions)
-    return _Oracle(present, interest, share, decision.hazard(log_odds, possible, intercept), intercept)
+    fit = config.fit * people.standardize(who.employees)[:, None]
+    return config.strength * rules.RULES[config.rule](group) + fit, arrived >= config.min_members
+
+
+def _superfluous(
+    rng: np.random.Generator, config: MarketConfig, who: people.People, known: Bool[np.ndarray, " i"]
+) -> Bool[np.ndarray, " i"]:
+    """Who is left out to come to ``mean_members`` on average: only arrivals in the last week, who decide nothing.
+
+    More were drawn than are wanted, because whoever would arrive after the conversion is never seen.
+    """
+    place = np.arange(len(who.account)) - _first_members(who)[who.account]
+    late = np.flatnonzero(known & (who.arrival == config.weeks - 1) & (place >= config.min_members))
+    surplus = max(int(known.sum()) - round(config.accounts * config.mean_members), 0)
+    chosen = np.zeros(len(known), dtype=bool)
+    chosen[rng.permutation(late)[:surplus]] = True
+    return chosen
 
 
 def _before(
-    done: behavior.Activity, converted: decision.Decisions, account: Int[np.ndarray, " i"]
-) -> behavior.Activity:
+    done: activities.Activity, converted: decision.Decisions, account: Int[np.ndarray, " i"]
+) -> activities.Activity:
     """The activities before the conversion."""
     week, second = converted.week[account][done.individual], converted.second[account][done.individual]
     seen = (done.week < week) | (done.second < second)
-    return behavior.Activity(*(column[seen] for column in done))
+    return activities.Activity(*(column[seen] for column in done))
 
 
 def _tables(
     config: MarketConfig,
     who: people.People,
     converted: decision.Decisions,
-    done: behavior.Activity,
+    done: activities.Activity,
     known: Bool[np.ndarray, " i"],
     ids: _Ids,
 ) -> Tables:
@@ -147,7 +167,7 @@ def _tables(
     start = np.datetime64(config.start, "us")
 
     def at(week: Int[np.ndarray, " n"], second: Int[np.ndarray, " n"]) -> pd.DatetimeIndex:
-        return pd.DatetimeIndex(start + (week * behavior.WEEK + second) * np.timedelta64(1, "s")).tz_localize("UTC")
+        return pd.DatetimeIndex(start + (week * activities.WEEK + second) * np.timedelta64(1, "s")).tz_localize("UTC")
 
     arrived_at = at(who.arrival, who.arrival_second)
     individuals = pd.DataFrame(
@@ -170,7 +190,7 @@ def _tables(
             "account_id": people.pick(ids.account, who.account[done.individual]),
             "individual_id": people.pick(ids.individual, done.individual),
             "timestamp": at(done.week, done.second),
-            "activity": people.pick(behavior.ACTIVITIES, done.activity),
+            "activity": people.pick(activities.ACTIVITIES, done.activity),
         }
     )
     return Tables(events, individuals[known].reset_index(drop=True), accounts)
@@ -180,7 +200,8 @@ def _truth(
     config: MarketConfig,
     who: people.People,
     converted: decision.Decisions,
-    oracle: _Oracle,
+    paths: interest.Paths,
+    hazard: Float[np.ndarray, "a t1"],
     known: Bool[np.ndarray, " i"],
     ids: _Ids,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -193,17 +214,25 @@ def _truth(
         {
             "account_id": people.pick(ids.account, row),
             "cutoff": cutoffs[column],
-            "probability": oracle.hazard[row, column],
+            "probability": hazard[row, column],
         }
     )
-    row, column = np.nonzero(asked[who.account] & oracle.present & known[:, None])
+    state = np.pad(paths.after, ((0, 0), (1, 0)), constant_values=interest.NOT_YET)
+    share = rules.shares(
+        state < interest.GONE,
+        account=who.account,
+        decides=who.role == people.DECISION_MAKER,
+        influences=who.role == people.INFLUENCER,
+        decision_share=config.decision_share,
+    )
+    row, column = np.nonzero(asked[who.account] & (who.arrival[:, None] < week) & known[:, None])
     individuals = pd.DataFrame(
         {
             "account_id": people.pick(ids.account, who.account[row]),
             "individual_id": people.pick(ids.individual, row),
             "cutoff": cutoffs[column],
-            "interest": oracle.interest[row, column],
-            "influence": oracle.share[row, column],
+            "interest": interest.INTEREST[state[row, column]],
+            "influence": share[row, column],
         }
     )
     return accounts, individuals

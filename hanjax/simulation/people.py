@@ -8,10 +8,13 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int, Integer
 
 USER, INFLUENCER, DECISION_MAKER = 0, 1, 2
-"""Roles of individuals; each account has one decision-maker. Nobody tells a model who it is."""
+"""Roles of individuals. Each account has one decision-maker and one influencer; nobody tells a model who they are."""
 
-INFLUENCE = np.array([0.15, 1.0, 1.0])
-"""How much an individual of each role weighs among the others; the decision-maker's share is a setting."""
+CIRCLE = 3
+"""The decision-maker and the influencer are among the first so many to arrive."""
+
+DECIDES = np.array([0.2, 0.4, 0.4])
+"""Probability that the first, second and third to arrive is the decision-maker; the influencer is another of them."""
 
 LOG_EMPLOYEES = 5.5, 1.2
 """Mean and standard deviation of the logarithm of an account's employees."""
@@ -19,8 +22,9 @@ LOG_EMPLOYEES = 5.5, 1.2
 INDUSTRIES = ("software", "manufacturing", "finance", "health care", "retail", "education")
 SOURCES = ("webinar", "website", "trade show", "referral", "purchased list")
 SOURCE_OF_ROLE = np.array(
-    [[0.34, 0.30, 0.12, 0.06, 0.18], [0.24, 0.30, 0.20, 0.12, 0.14], [0.12, 0.22, 0.26, 0.28, 0.12]]
+    [[0.36, 0.36, 0.06, 0.04, 0.18], [0.10, 0.12, 0.62, 0.10, 0.06], [0.05, 0.08, 0.12, 0.73, 0.02]]
 )
+NO_PHONE_OF_ROLE = np.array([0.10, 0.20, 0.40])
 
 
 class People(NamedTuple):
@@ -35,7 +39,6 @@ class People(NamedTuple):
         role: each individual's role.
         arrival: week in which each individual arrives.
         arrival_second: second of that week.
-        last: last week in which each individual does anything, if it lies within the log.
         source: source of arrival.
         no_email: has opted out of marketing email on arrival.
         no_phone: has opted out of phone calls on arrival.
@@ -49,7 +52,6 @@ class People(NamedTuple):
     role: Int[np.ndarray, " i"]
     arrival: Int[np.ndarray, " i"]
     arrival_second: Int[np.ndarray, " i"]
-    last: Int[np.ndarray, " i"]
     source: Int[np.ndarray, " i"]
     no_email: Bool[np.ndarray, " i"]
     no_phone: Bool[np.ndarray, " i"]
@@ -95,9 +97,7 @@ def draw_people(
     arrival, second = _arrivals(rng, account, place, weeks=weeks, smallest=smallest, accounts=accounts)
     order = np.lexsort((second, arrival, account))
     arrival, second = arrival[order], second[order]
-    role = _roles(rng, account, place, size)
-    brief = rng.random(len(account)) < 0.35
-    lifetime = np.where(brief, rng.geometric(0.35, len(account)), rng.geometric(0.5 / weeks, len(account)))
+    role = _roles(rng, size, smallest, len(account))
     chance = np.cumsum(SOURCE_OF_ROLE, axis=1)[role]
     return People(
         size=size,
@@ -108,11 +108,15 @@ def draw_people(
         role=role,
         arrival=arrival,
         arrival_second=second,
-        last=arrival + lifetime - 1,
         source=(rng.random((len(account), 1)) > chance[:, :-1]).sum(axis=1),
         no_email=rng.random(len(account)) < 0.04,
-        no_phone=rng.random(len(account)) < np.array([0.15, 0.2, 0.3])[role],
+        no_phone=rng.random(len(account)) < NO_PHONE_OF_ROLE[role],
     )
+
+
+def standardize(employees: Integer[np.ndarray, " a"]) -> Float[np.ndarray, " a"]:
+    """Log employees as standard deviations from their mean."""
+    return (np.log(employees) - LOG_EMPLOYEES[0]) / LOG_EMPLOYEES[1]
 
 
 def _arrivals(
@@ -132,14 +136,28 @@ def _arrivals(
     return np.minimum(arrival, weeks - 1), rng.integers(1, 6 * 86400, size=len(account))
 
 
+def circles(smallest: int) -> tuple[Int[np.ndarray, "c 2"], Float[np.ndarray, " c"]]:
+    """Who may be decision-maker and influencer, by order of arrival, and with which probability.
+
+    Args:
+        smallest: size of the smallest group; in a group of one, nobody is the influencer (-1).
+    """
+    first = min(smallest, CIRCLE)
+    pairs = [(i, j) for i in range(first) for j in range(first) if i != j] or [(0, -1)]
+    chance = DECIDES[[i for i, _ in pairs]]
+    return np.array(pairs), chance / chance.sum()
+
+
 def _roles(
-    rng: np.random.Generator, account: Int[np.ndarray, " i"], place: Int[np.ndarray, " i"], size: Int[np.ndarray, " a"]
+    rng: np.random.Generator, size: Int[np.ndarray, " a"], smallest: int, individuals: int
 ) -> Int[np.ndarray, " i"]:
-    """One decision-maker an account, seldom the first to arrive; a third of the others are influencers."""
-    role = np.where(rng.random(len(account)) < 0.35, INFLUENCER, USER)
-    chance = rng.random(len(account)) ** np.where(place == 0, 3.0, 1.0)
-    chosen = np.lexsort((chance, account))[np.cumsum(size) - 1]
-    role[chosen] = DECISION_MAKER
+    """One decision-maker and one influencer an account; the others are users."""
+    pairs, chance = circles(smallest)
+    decides, influences = pairs[rng.choice(len(pairs), len(size), p=chance)].T
+    role = np.full(individuals, USER)
+    first = np.cumsum(size) - size
+    role[(first + influences)[influences >= 0]] = INFLUENCER
+    role[first + decides] = DECISION_MAKER
     return role
 
 

@@ -2,7 +2,7 @@
 
 import datetime
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pandas as pd
 
@@ -24,10 +24,15 @@ class MarketConfig:
     start: str = setting("2021-01-03", "first day of the log, a Sunday")
     conversions: float = setting(0.034, "share of the accounts that convert within the log")
     min_members: int = setting(3, "individuals of the smallest account; nothing is decided before so many have arrived")
-    mean_members: float = setting(4.6, "individuals of an account, on average")
+    mean_members: float = setting(11567 / 2516, "individuals of an account, on average")
     max_members: int = setting(25, "individuals of the largest account")
-    strength: float = setting(8.5, "log-odds between an account that is all cold and one that is all hot")
-    decision_share: float = setting(0.5, "the decision-maker's share in the decision; the others divide what is left")
+    rule: Literal["weighted_influence", "any_one", "consensus", "majority", "decision_maker", "veto", "contagion"] = (
+        setting("weighted_influence", "how the members' interest becomes the account's: hanjax.simulation.rules")
+    )
+    strength: float = setting(7.5, "log-odds between an account that is all cold and one that is all hot")
+    decision_share: float = setting(
+        0.5, "the decision-maker's share in the decision; half of the rest is the influencer's"
+    )
     fit: float = setting(0.5, "log-odds of a standard deviation of log employees")
     order_signal: float = setting(1.0, "how far the order of a week's activities tells interest: 0 nothing, 1 most")
     count_signal: float = setting(1.0, "how far the volumes of a week's activities tell interest: 0 nothing, 1 most")
@@ -63,12 +68,12 @@ class Market(NamedTuple):
     """A simulated market: the tables that a user would bring, and what no user can see.
 
     Args:
-        tables: ``events``, ``individuals`` and ``accounts``, as DataFrames.
+        tables: ``events``, ``individuals``, ``accounts`` and ``folds`` (1: the test accounts), as DataFrames.
         truth: one row per account and cut-off: ``account_id, cutoff, probability`` (of converting in the period that
             starts at the cut-off, given everybody's interest then).
         individual_truth: one row per account, individual and cut-off: ``account_id, individual_id, cutoff``,
-            ``interest`` (0 cold, 0.5 warm, 1 hot) and ``influence`` (share in the decision; the shares of an account
-            sum to 1 once its decision-maker has arrived).
+            ``interest`` (0 cold or gone, 0.5 warm, 1 hot) and ``influence`` (share in the decision under weighted
+            influence, 0 for whoever is gone).
         intercept: log-odds of an account of average size that is all cold.
         config: the settings that it was made with.
     """

@@ -1,26 +1,10 @@
-"""The decision rule and the draw of conversions, against slow and obvious versions."""
+"""The draw of conversions, against slow and obvious versions."""
 
 import numpy as np
 import pytest
 
 from hanjax.simulation import decision
 from hanjax.simulation.people import size_distribution
-
-
-def test_shares_and_pull_by_hand():
-    account = np.array([0, 0, 0, 1, 1])
-    present = np.array([[1, 1], [0, 1], [1, 1], [1, 1], [0, 0]], dtype=bool)
-    share = decision.shares(
-        present,
-        account=account,
-        influence=np.array([1.0, 1.0, 0.25, 2.0, 1.0]),
-        decides=np.array([False, True, False, False, True]),
-        decision_share=0.5,
-        accounts=2,
-    )
-    np.testing.assert_allclose(share, [[0.4, 0.4], [0.0, 0.5], [0.1, 0.1], [0.5, 0.5], [0.0, 0.0]])
-    interest = np.array([[1.0, 0.5], [1.0, 1.0], [0.0, 1.0], [0.0, 1.0], [1.0, 1.0]])
-    np.testing.assert_allclose(decision.pull(interest, share, account=account, accounts=2), [[0.4, 0.8], [0.0, 0.5]])
 
 
 def test_the_intercept_makes_the_expected_share_convert():

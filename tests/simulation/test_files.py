@@ -21,6 +21,8 @@ def test_a_market_comes_back_as_it_was_written(market, tmp_path):
         pd.testing.assert_frame_equal(pd.read_parquet(folder / f"{name}.parquet"), market.tables[place])
     pd.testing.assert_frame_equal(pd.read_parquet(folder / "truth.parquet"), market.truth)
     pd.testing.assert_frame_equal(pd.read_parquet(folder / "individual_truth.parquet"), market.individual_truth)
+    folds = pd.read_csv(folder / "folds.csv")
+    pd.testing.assert_frame_equal(folds, market.tables.folds, check_dtype=False)
     held = json.loads((folder / "market.json").read_text())
     assert MarketConfig(**held["settings"]) == market.config and held["intercept"] == market.intercept
 

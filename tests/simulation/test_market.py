@@ -13,7 +13,7 @@ from hanjax.data.profile import profile
 from hanjax.data.tables import check
 from hanjax.errors import ConfigError
 from hanjax.simulation import MarketConfig, simulate
-from hanjax.simulation.behavior import ACTIVITIES
+from hanjax.simulation.activities import ACTIVITIES
 
 WEEK = pd.Timedelta(days=7)
 START = pd.Timestamp("2021-01-03", tz="UTC")
@@ -144,7 +144,7 @@ def test_truth_is_calibrated(large):
 
 def test_truth_tells_conversions_apart_and_volume_less_so(large):
     samples = outcomes(large)
-    assert 0.93 <= auc(samples["probability"], samples["converted"]) <= 0.97
+    assert 0.94 <= auc(samples["probability"], samples["converted"]) <= 0.98
     events = large.tables.events
     week = ((events["timestamp"] - START) // WEEK).to_numpy()
     account = pd.Index(large.tables.accounts["account_id"])
@@ -162,10 +162,9 @@ def test_members_matter_the_decision_maker_most(large):
     of_account = scored.groupby(keys)[["interest", "weighted"]].agg({"interest": "mean", "weighted": "sum"})
     joined = samples[[*keys, "converted"]].merge(of_account.reset_index(), on=keys, how="left")
     assert auc(joined["weighted"], joined["converted"]) > auc(joined["interest"], joined["converted"]) + 0.01
-    influence = members.groupby(keys)["influence"].agg(["sum", "max", "size"])
-    complete = influence[(influence["sum"] > 0.999) & (influence["size"] >= large.config.min_members)]
-    assert (influence["sum"] < 1.001).all() and len(complete) > len(influence) / 2
-    np.testing.assert_allclose(complete["max"], large.config.decision_share)
+    influence = members.groupby(keys)["influence"].agg(["sum", "max"])
+    assert (influence["sum"] < 1.001).all() and (influence["sum"] > 0.999).mean() > 0.2
+    np.testing.assert_allclose(influence["max"].max(), large.config.decision_share)
 
 
 def weeks_of_individuals(market):
@@ -212,7 +211,9 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not():
         simulate(MarketConfig(accounts=100, seed=5)),
         simulate(accounts=100),
     )
-    for a, b in zip([*one.tables[:3], *one[1:3]], [*two.tables[:3], *two[1:3]], strict=True):
+    for a, b in zip([*one.tables, *one[1:3]], [*two.tables, *two[1:3]], strict=True):
+        if a is None:
+            continue
         pd.testing.assert_frame_equal(a, b, check_exact=True)
     assert one.intercept == two.intercept
     assert not one.tables.events.equals(three.tables.events)
@@ -252,6 +253,7 @@ def test_other_sizes_and_dates_work():
         {"mean_members": 14.0},
         {"strength": -1.0},
         {"decision_share": 1.5},
+        {"rule": "lottery"},
         {"order_signal": -0.1},
         {"count_signal": 2.0},
     ],
