@@ -1,20 +1,34 @@
 """Nothing at or after a cut-off changes what goes into a score: the future is changed, removed and added to."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import hanjax
-from hanjax.config import PanelConfig
+from hanjax.config import ACCOUNT_NUMBERS, MEMBER_NUMBERS, PanelConfig
 from hanjax.data.encoding import Scale, fit_encoding
+from hanjax.data.panel import make_panel
 from hanjax.data.tables import check
 from hanjax.scoring.scores import score_panel
 from hanjax.types import Tables
 from tests import trained
 
 HOWS = ["delete", "change", "add"]
+EVERYTHING = trained.CONFIG.replace(
+    gaps=True,
+    window_ages=True,
+    volumes=True,
+    member_numbers=MEMBER_NUMBERS,
+    account_numbers=ACCOUNT_NUMBERS,
+)
+CONFIGS = {
+    "plain": trained.CONFIG,
+    "everything": EVERYTHING,
+    "everything, active periods": EVERYTHING.replace(window_kind="active", keep="first", window=2),
+}
 
 
 def alter(data, cutoff, how, seed=0):
@@ -95,26 +109,43 @@ def upto(found, cutoff):
 CUTOFFS = trained.panel().samples["cutoff"].sort_values().unique()
 
 
+@functools.cache
+def inputs(name):
+    """What the network is given of the unaltered market, and the encoding, which is fitted once."""
+    config = CONFIGS[name].panel
+    log = check(trained.market(), config)
+    panel, encoding = make_panel(log, config, fit_encoding(log, config))
+    return trained.decoded(panel), encoding
+
+
 @pytest.mark.parametrize("how", HOWS)
 @pytest.mark.parametrize("number", range(1, len(CUTOFFS)))
 def test_inputs_up_to_a_cut_off_are_the_same_bits(number, how):
     cutoff = CUTOFFS[number]
-    altered = alter(trained.market(), cutoff, how, seed=number)
-    panel = trained.encoded(altered, trained.trained().encoding)
-    expected = upto(trained.decoded(trained.panel()), cutoff)
-    found = upto(trained.decoded(panel), cutoff)
-    assert list(found) == list(expected) and len(found) > 3
-    for key in expected:
-        assert found[key] == expected[key], key
+    log = check(alter(trained.market(), cutoff, how, seed=number), trained.CONFIG.panel)
+    for name, config in CONFIGS.items():
+        everything, encoding = inputs(name)
+        expected = upto(everything, cutoff)
+        found = upto(trained.decoded(trained.encoded(log, encoding, config)), cutoff)
+        assert list(found) == list(expected) and len(found) > 3
+        for key in expected:
+            assert found[key] == expected[key], (name, key)
 
 
+@pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("how", HOWS)
-def test_the_future_was_altered_so_that_later_inputs_differ(how):
+def test_the_future_was_altered_so_that_later_inputs_differ(how, name):
     cutoff = CUTOFFS[4]
-    altered = trained.encoded(alter(trained.market(), cutoff, how), trained.trained().encoding)
-    expected, found = trained.decoded(trained.panel()), trained.decoded(altered)
-    after = [key for key in expected if key[1] > cutoff and expected[key] != found.get(key)]
+    expected, encoding = inputs(name)
+    altered = trained.decoded(trained.encoded(alter(trained.market(), cutoff, how), encoding, CONFIGS[name]))
+    after = [key for key in expected if key[1] > cutoff and expected[key] != altered.get(key)]
     assert len(after) > 20
+    if name != "plain" and how == "add":  # each of the fields by itself
+        both = [(expected[key], altered[key]) for key in after if key in altered]
+        numbers = sum(one[2] != other[2] for one, other in both)
+        pairs = [pair for one, other in both for pair in zip(one[0], other[0], strict=False)]
+        gaps, ages, of_member = (sum(mine[i] != its[i] for mine, its in pairs) for i in (2, 3, 4))
+        assert min(numbers, gaps, ages, of_member) > 20
 
 
 @pytest.mark.parametrize("how", HOWS)

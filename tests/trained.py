@@ -72,6 +72,7 @@ def encoded(tables: Tables | Log, encoding: Encoding, config: Config = CONFIG) -
 def decoded(panel: Panel) -> dict:
     """What the network is given of each sample, by account and cut-off, whatever rows it stands in."""
     batch, found = panel.batch, {}
+    of = lambda table, *rows: None if table is None else table[rows].tolist()
     for b, row in enumerate(panel.samples.itertuples()):
         members = []
         for k in np.flatnonzero(batch.members[b]):
@@ -80,6 +81,9 @@ def decoded(panel: Panel) -> dict:
                 (
                     panel.individual_ids[panel.member_ids[b, k]],
                     batch.sequences[batch.windows[window]].tolist(),
+                    of(batch.gaps, batch.windows[window]),
+                    of(batch.window_ages, window),
+                    of(batch.member_numbers, b, k),
                     batch.individuals[batch.members[b, k]].tolist(),
                     None if batch.counts is None else batch.counts[batch.count_windows[window]].tolist(),
                 )
