@@ -155,7 +155,7 @@ def fit_panel(
     key = jax.random.key(config.seed)
     label = np.asarray(batch.label)[train_rows]
     weight = balanced_weight(label) if config.positive_weight is None else config.positive_weight
-    compiled = programs(network, config, positive_weight=weight)
+    compiled = programs(network, config)
     initial_logit = base_rate_logit(label, positive_weight=weight)
     params = _own(network.init(jax.random.fold_in(key, 0), jnp.asarray(initial_logit)))
     training = Training(compiled.start(params), _own(params), Best(0, np.nan, np.nan), ())
@@ -176,7 +176,7 @@ def fit_panel(
             epoch += 1
             started, compilations = time.perf_counter(), compiled.compilations
             epoch_key = jax.random.fold_in(key, epoch)
-            state, measured = compiled.run_epoch(training.state, panel, upcoming or plan(epoch), epoch_key)
+            state, measured = compiled.run_epoch(training.state, panel, upcoming or plan(epoch), epoch_key, weight)
             upcoming = plan(epoch + 1) if epoch < config.epochs else None  # while the device is at work
             loss = _epoch_loss(jax.device_get(measured), epoch, config)
             validation_auc, log_loss = validate(state.params, panel)

@@ -90,7 +90,8 @@ class Programs(NamedTuple):
 
     Args:
         start: ``start(params) -> TrainState``.
-        run_epoch: ``run_epoch(state, panel, plan, key) -> (state, measurements)``; the state given is used up.
+        run_epoch: ``run_epoch(state, panel, plan, key, positive_weight) -> (state, measurements)``; the state given is
+            used up.
         predict: ``predict(params, panel, plan) -> logit [T, B, H]``.
     """
 
@@ -104,32 +105,33 @@ class Programs(NamedTuple):
         return self.run_epoch.compilations + self.predict.compilations
 
 
-def programs(network: Network, config: TrainConfig, *, positive_weight: float) -> Programs:
+def programs(network: Network, config: TrainConfig) -> Programs:
     """Makes the programs that train a network; asking again with the same settings gives the ones already compiled.
 
     Args:
         network: the model, as pure functions.
         config: whose loss it is, and how the optimizer is set.
-        positive_weight: w, the weight of a conversion in the loss.
     """
     rate, decay, clip = config.learning_rate, config.weight_decay, config.gradient_clip
-    return _programs(network, config.loss, rate, decay, clip, positive_weight)
+    return _programs(network, config.loss, rate, decay, clip)
 
 
 @functools.lru_cache(maxsize=8)
-def _programs(
-    network: Network, whose: str, rate: float, decay: float, clip: float | None, positive_weight: float
-) -> Programs:
+def _programs(network: Network, whose: str, rate: float, decay: float, clip: float | None) -> Programs:
     adam = optax.adamw(rate, weight_decay=decay, mask=_decays) if decay else optax.adam(rate)
     optimizer = adam if clip is None else optax.chain(optax.clip_by_global_norm(clip), adam)
 
-    def run_epoch(state: TrainState, panel: Batch, plan: Plan, key: Array) -> tuple[TrainState, Measurements]:
+    def run_epoch(
+        state: TrainState, panel: Batch, plan: Plan, key: Array, positive_weight: float
+    ) -> tuple[TrainState, Measurements]:
         def one_step(state: TrainState, step: tuple[Plan, Array]) -> tuple[TrainState, Measurements]:
             batch = gather(panel, step[0])
 
             def loss_of(params: PyTree) -> tuple[Float[Array, ""], Int[Array, ""]]:
                 output = network.train(params, batch, jax.random.fold_in(key, step[1]))
-                return account_loss(output, batch) if whose == "account" else individual_loss(output, batch)
+                logit, label, where = of_account(output, batch) if whose == "account" else of_individuals(output, batch)
+                label, where = jnp.broadcast_to(label, logit.shape), jnp.broadcast_to(where, logit.shape)
+                return cross_entropy_loss(logit, label, positive_weight=positive_weight, where=where), where.sum()
 
             (loss, outcomes), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
             updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
@@ -138,21 +140,17 @@ def _programs(
 
         return jax.lax.scan(one_step, state, (plan, jnp.arange(len(plan.samples))))
 
-    def account_loss(output: Output, batch: Batch) -> tuple[Float[Array, ""], Int[Array, ""]]:
-        return weighted(output.logit, batch.label, batch.label_mask)
+    def of_account(output: Output, batch: Batch) -> tuple[Array, Array, Array]:
+        return output.logit, batch.label, batch.label_mask
 
-    def individual_loss(output: Output, batch: Batch) -> tuple[Float[Array, ""], Int[Array, ""]]:
+    def of_individuals(output: Output, batch: Batch) -> tuple[Array, Array, Array]:
         if output.member_logit is None:
             raise ConfigError(
                 "loss: 'individual' needs an aggregation of the individuals' own probabilities, such as "
                 "aggregator='mean_probability'."
             )
-        where = batch.label_mask[:, None] & batch.member_mask[..., None]
-        return weighted(output.member_logit, batch.label[:, None], where)
-
-    def weighted(logit: Array, label: Array, where: Array) -> tuple[Float[Array, ""], Int[Array, ""]]:
-        label, where = jnp.broadcast_to(label, logit.shape), jnp.broadcast_to(where, logit.shape)
-        return cross_entropy_loss(logit, label, positive_weight=positive_weight, where=where), where.sum()
+        known = batch.label_mask[:, None] & batch.member_mask[..., None]
+        return output.member_logit, batch.label[:, None], known
 
     def predict(params: PyTree, panel: Batch, plan: Plan) -> Float[Array, "T B H"]:
         return jax.lax.map(lambda step: network.apply(params, gather(panel, step)).logit, plan)

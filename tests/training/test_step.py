@@ -1,6 +1,7 @@
 """An epoch as one compiled loop, against a plain Python loop over dense minibatches."""
 
 import dataclasses
+import operator
 
 import jax
 import jax.numpy as jnp
@@ -76,8 +77,8 @@ def test_an_epoch_equals_a_plain_loop(horizons, changes):
     params = Linear(horizons).init(jax.random.key(0), jnp.zeros(horizons))
     expected, (losses, outcomes, norms) = plain_loop(params, decode(whole), plan, config)
 
-    compiled = programs(Linear(horizons), config, positive_weight=5.0)
-    state, measured = compiled.run_epoch(compiled.start(params), whole, plan, KEY)
+    compiled = programs(Linear(horizons), config)
+    state, measured = compiled.run_epoch(compiled.start(params), whole, plan, KEY, 5.0)
     for name, value in expected.items():
         np.testing.assert_allclose(state.params[name], value, atol=1e-5, rtol=1e-5, err_msg=name)
     np.testing.assert_allclose(measured.loss, losses, rtol=1e-5)
@@ -96,11 +97,11 @@ class Noisy(Linear):
 def test_chance_differs_between_steps_and_hangs_on_the_key_alone():
     whole, plan = panel(16), plan_epoch(panel(16), np.arange(16), batch_size=16, seed=SEED)
     plan = jax.tree.map(lambda array: np.concatenate([array, array]), plan)  # the same step twice
-    compiled = programs(Noisy(), TrainConfig(learning_rate=1e-30), positive_weight=5.0)
+    compiled = programs(Noisy(), TrainConfig(learning_rate=1e-30))
 
     def losses(key):
         state = compiled.start(Noisy().init(jax.random.key(0), jnp.zeros(1)))
-        return compiled.run_epoch(state, whole, plan, key)[1].loss
+        return compiled.run_epoch(state, whole, plan, key, 5.0)[1].loss
 
     first, second = losses(KEY)
     assert first != second
@@ -120,15 +121,13 @@ class Pair(Linear):
 
 def test_networks_side_by_side_learn_as_each_would_alone():
     whole, plan = panel(41), plan_epoch(panel(41), np.arange(41), batch_size=16, seed=SEED)
-    alone = programs(Linear(), CONFIG, positive_weight=5.0)
+    alone = programs(Linear(), CONFIG)
     # Named tuples of equal fields are equal, and equal networks share their programs, so the settings must differ.
-    together = programs(Pair(), dataclasses.replace(CONFIG, gradient_clip=1e9), positive_weight=5.0)
+    together = programs(Pair(), dataclasses.replace(CONFIG, gradient_clip=1e9))
     both = Pair().init(jax.random.key(0), jnp.zeros(1))
-    expected = [
-        alone.run_epoch(alone.start(jax.tree.map(lambda leaf: leaf[i], both)), whole, plan, KEY)[0].params  # noqa: B023
-        for i in range(2)
-    ]
-    state, _ = together.run_epoch(together.start(both), whole, plan, KEY)
+    each = [jax.tree.map(operator.itemgetter(i), both) for i in range(2)]
+    expected = [alone.run_epoch(alone.start(params), whole, plan, KEY, 5.0)[0].params for params in each]
+    state, _ = together.run_epoch(together.start(both), whole, plan, KEY, 5.0)
     for i in range(2):
         for name, value in expected[i].items():
             np.testing.assert_allclose(state.params[name][i], value, rtol=1e-4, atol=1e-5, err_msg=name)
@@ -140,18 +139,18 @@ def test_an_individual_loss_needs_individual_log_odds():
             return self.apply(params, batch)._replace(member_logit=None)
 
     whole, plan = panel(16), plan_epoch(panel(16), np.arange(16), batch_size=16, seed=SEED)
-    compiled = programs(Nameless(), TrainConfig(loss="individual"), positive_weight=5.0)
+    compiled = programs(Nameless(), TrainConfig(loss="individual"))
     with pytest.raises(ConfigError, match="mean_probability"):
-        compiled.run_epoch(compiled.start(Linear().init(jax.random.key(0), jnp.zeros(1))), whole, plan, KEY)
+        compiled.run_epoch(compiled.start(Linear().init(jax.random.key(0), jnp.zeros(1))), whole, plan, KEY, 5.0)
 
 
 def test_what_fills_up_a_minibatch_weighs_nothing():
     whole, plan = panel(20), plan_epoch(panel(20), np.arange(20), batch_size=16, seed=SEED)
-    compiled, params = programs(Linear(), CONFIG, positive_weight=5.0), Linear().init(jax.random.key(0), jnp.zeros(1))
+    compiled, params = programs(Linear(), CONFIG), Linear().init(jax.random.key(0), jnp.zeros(1))
     others = plan._replace(samples=np.where(plan.mask, plan.samples, plan.samples[0, 0]))
     assert (others.samples != plan.samples).any()
     results = [
-        compiled.run_epoch(compiled.start(jax.tree.map(jnp.copy, params)), whole, p, KEY) for p in (plan, others)
+        compiled.run_epoch(compiled.start(jax.tree.map(jnp.copy, params)), whole, p, KEY, 5.0) for p in (plan, others)
     ]
     for one, other in zip(jax.tree.leaves(results[0]), jax.tree.leaves(results[1]), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -159,9 +158,9 @@ def test_what_fills_up_a_minibatch_weighs_nothing():
 
 def test_the_state_is_used_up():
     whole, plan = panel(20), plan_epoch(panel(20), np.arange(20), batch_size=16, seed=SEED)
-    compiled = programs(Linear(), CONFIG, positive_weight=5.0)
+    compiled = programs(Linear(), CONFIG)
     state = compiled.start(Linear().init(jax.random.key(0), jnp.zeros(1)))
-    compiled.run_epoch(state, whole, plan, KEY)
+    compiled.run_epoch(state, whole, plan, KEY, 5.0)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
 
 
@@ -169,7 +168,7 @@ def test_predictions_stand_in_the_order_of_the_rows():
     whole, rows = panel(30), np.array([22, 3, 3, 17, 0, 29])
     params = Linear().init(jax.random.key(0), jnp.zeros(1))
     plan = plan_epoch(whole, rows, batch_size=4, seed=None)
-    logit = np.asarray(programs(Linear(), CONFIG, positive_weight=5.0).predict(params, whole, plan))[plan.mask]
+    logit = np.asarray(programs(Linear(), CONFIG).predict(params, whole, plan))[plan.mask]
     dense = decode(whole)
     expected = dense_logit(params, type(dense)(*(table[rows] for table in dense)))
     np.testing.assert_allclose(logit, expected, rtol=1e-5, atol=1e-6)
@@ -177,30 +176,30 @@ def test_predictions_stand_in_the_order_of_the_rows():
 
 def test_one_compilation_a_rung():
     whole = panel(64)
-    compiled = programs(
-        Linear(), TrainConfig(learning_rate=0.07), positive_weight=5.0
-    )  # settings that no other test has
+    compiled = programs(Linear(), TrainConfig(learning_rate=0.07))  # settings that no other test has
     state = compiled.start(Linear().init(jax.random.key(0), jnp.zeros(1)))
     plan = plan_epoch(whole, np.arange(64), batch_size=16, seed=SEED)
     for _ in range(3):
-        state, _ = compiled.run_epoch(state, whole, plan, KEY)
+        state, _ = compiled.run_epoch(state, whole, plan, KEY, 5.0)
     assert compiled.compilations == 1
     wider = plan._replace(sequences=np.pad(plan.sequences, ((0, 0), (0, 16))))
     for this in (wider, plan, wider):
-        state, _ = compiled.run_epoch(state, whole, this, KEY)
+        state, _ = compiled.run_epoch(state, whole, this, KEY, 5.0)
     assert compiled.compilations == 2
-    assert programs(Linear(), TrainConfig(learning_rate=0.07), positive_weight=5.0) is compiled
+    assert programs(Linear(), TrainConfig(learning_rate=0.07)) is compiled
 
 
 def test_rungs_change_no_value():
     whole, plan = panel(20), plan_epoch(panel(20), np.arange(20), batch_size=16, seed=SEED)
-    compiled, params = programs(Linear(), CONFIG, positive_weight=5.0), Linear().init(jax.random.key(0), jnp.zeros(1))
+    compiled, params = programs(Linear(), CONFIG), Linear().init(jax.random.key(0), jnp.zeros(1))
     wider = plan._replace(
         windows=np.pad(plan.windows, ((0, 0), (0, 16))),
         window_sequences=np.pad(plan.window_sequences, ((0, 0), (0, 16), (0, 0))),
         sequences=np.pad(plan.sequences, ((0, 0), (0, 32))),
     )
-    results = [compiled.run_epoch(compiled.start(jax.tree.map(jnp.copy, params)), whole, p, KEY) for p in (plan, wider)]
+    results = [
+        compiled.run_epoch(compiled.start(jax.tree.map(jnp.copy, params)), whole, p, KEY, 5.0) for p in (plan, wider)
+    ]
     for one, other in zip(jax.tree.leaves(results[0]), jax.tree.leaves(results[1]), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
