@@ -20,6 +20,8 @@ good it is on accounts it has not seen. ``Config`` holds every setting (``PanelC
 Research: ``Batch.from_dense`` takes dense tensors, ``Sizes.of`` says how large a model they need, and ``network`` makes
 it as pure functions of its parameters.
 
+``reproduce`` trains the paper's experiments, and says which of its findings hold.
+
 Pictures: ``hanjax.plot``. From a shell: ``hanjax --help``.
 """
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from hanjax.errors import ConfigError, DataError, HanjaxError, RunError
     from hanjax.nn.functional import network
     from hanjax.nn.sizes import Sizes
+    from hanjax.reproduction.run import reproduce
     from hanjax.run import Run
     from hanjax.simulation import simulate
     from hanjax.types import Batch, LeftOut, Output, Panel, Scores, Tables
@@ -48,6 +51,7 @@ _HOME = {
     **dict.fromkeys(["ConfigError", "DataError", "HanjaxError", "RunError"], "hanjax.errors"),
     "network": "hanjax.nn.functional",
     "Sizes": "hanjax.nn.sizes",
+    "reproduce": "hanjax.reproduction.run",
     "Run": "hanjax.run",
     "simulate": "hanjax.simulation",
     **dict.fromkeys(["Batch", "LeftOut", "Output", "Panel", "Scores", "Tables"], "hanjax.types"),
@@ -78,6 +82,7 @@ __all__ = [
     "network",
     "plot",
     "read",
+    "reproduce",
     "score",
     "simulate",
 ]

@@ -23,6 +23,7 @@ Scores groups and their members together, over time.
   score      score accounts and individuals with a trained model
   evaluate   say how good a model is on accounts that it has not seen
   plot       draw accounts' trajectories with their individuals
+  reproduce  train the paper's experiments, and say which of its findings hold
 
 hanjax COMMAND --help lists a command's options. A data set is a folder with events, individuals and accounts as
 .parquet, .csv or .csv.gz.
@@ -274,6 +275,37 @@ def plot(argv: Sequence[str]) -> None:
     print(f"{out}: {', '.join([*drawn, 'history.png'])}")
 
 
+def reproduce(argv: Sequence[str]) -> None:
+    """Trains the paper's experiments and writes a report."""
+    from hanjax.reproduction.run import PARTS, tqdm_progress
+    from hanjax.reproduction.run import reproduce as run
+
+    about = (
+        "Trains the paper's baselines and experiments on one split, and writes report.md. Started again, it goes on."
+    )
+    parser = argparse.ArgumentParser(prog="hanjax reproduce", description=about)
+    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("hanjax-paper"), help="default: hanjax-paper")
+    parser.add_argument("--data", metavar="DIR", type=Path, help="your own tables instead of a simulated market")
+    parser.add_argument("--quick", action="store_true", help="a small market and two epochs, to see that it works")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings of each model (default: 3)")
+    parser.add_argument("--accounts", type=int, metavar="N", help="of the simulated market (default: the paper's 2516)")
+    parser.add_argument("--rows", metavar="NAME,...", help="only these models of the tables (default: all)")
+    parser.add_argument("--parts", default=",".join(PARTS), help="what to train (default: %(default)s)")
+    arguments = parser.parse_args(argv)
+    found = run(
+        arguments.out,
+        data=arguments.data,
+        quick=arguments.quick,
+        seeds=arguments.seeds,
+        accounts=arguments.accounts,
+        rows=arguments.rows.split(",") if arguments.rows else None,
+        parts=arguments.parts.split(","),
+        progress=tqdm_progress(),
+        command=shlex.join(["hanjax", "reproduce", *argv]),
+    )
+    print(found)
+
+
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
-    command.__name__: command for command in (demo, simulate, describe, fit, score, evaluate, plot)
+    command.__name__: command for command in (demo, simulate, describe, fit, score, evaluate, plot, reproduce)
 }

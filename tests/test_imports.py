@@ -16,7 +16,7 @@ PACKAGE = ROOT / "hanjax"
 BASE = {"types", "masked", "config", "errors"}
 """Everyone may import these, except that `data` and `simulation` compute nothing with JAX and so need no `masked`."""
 LIBRARY = ["data", "simulation", "nn", "evaluation", "training", "run", "scoring", "plot", "report", "checks"]
-FRONT = {"reproduce", "cli", "options"}
+FRONT = {"reproduction", "cli", "options"}
 ALLOWED = {
     **{name: BASE for name in BASE},
     "data": BASE - {"masked"},

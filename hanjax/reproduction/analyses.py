@@ -1,0 +1,127 @@
+"""What is asked of the finished rows beyond tables of AUC: figure 1, volumes, thresholds, and members' own scores."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hanjax.api import conversions
+from hanjax.config import PanelConfig
+from hanjax.reproduction import pictures
+from hanjax.reproduction.collect import Results, Table
+from hanjax.reproduction.counts import activity_totals
+from hanjax.reproduction.dynamics import telling_accounts, threshold_crossings, volume_regression
+from hanjax.reproduction.learn import Scored
+from hanjax.reproduction.measures import as_record
+from hanjax.reproduction.members import concordance, own_scores, true_interest
+from hanjax.reproduction.rows import REFERENCE
+from hanjax.reproduction.worlds import Panels, World, encode_world
+from hanjax.types import Panel, Scores
+
+
+def analyze(world: World, results: Results, out: Path) -> dict[str, Any]:
+    """Everything that takes the trained scores of experiment 3, and of all rows for the members, beside the data.
+
+    Args:
+        world: the data.
+        results: its finished rows.
+        out: where pictures go.
+
+    Returns:
+        ``volume``, ``crossings``, ``figure_1`` and, where the truth is known, ``members``; empty without experiment 3.
+    """
+    scored = results.scores(REFERENCE, "test")
+    if not scored:
+        return {}
+    panels = encode_world(world, dataclasses.replace(PanelConfig.paper(), volumes=True))
+    panel, first = panels.tests["test"], scored[0]
+    fresh = results.scores(REFERENCE, "fresh")
+    found: dict[str, Any] = {
+        "volume": volume_regression(first, last_week(panel)),
+        "crossings": threshold_crossings(fresh[0] if fresh else first).to_dict("records"),
+        "figure_1": figure_1(world, panels, first, out / "figure-1.png"),
+    }
+    if world.market is not None:
+        found["members"] = member_table(results, panel, world.market.individual_truth)
+    return found
+
+
+def last_week(panel: Panel) -> np.ndarray:
+    """Activities of each sample's members in the last period before its cut-off.
+
+    Args:
+        panel: encoded with ``volumes`` and calendar windows.
+
+    Returns:
+        ``[B]`` totals.
+    """
+    batch = panel.batch
+    assert batch.counts is not None and batch.count_windows is not None
+    return batch.counts.sum(axis=1)[batch.count_windows[:, -1]][batch.member_windows].sum(axis=1)
+
+
+def member_table(results: Results, panel: Panel, truth: pd.DataFrame) -> Table:
+    """How well each row's individual scores, and plain counts of activities, order the members of an account.
+
+    Args:
+        results: the finished rows.
+        panel: the test, encoded with ``volumes``.
+        truth: everybody's interest at each cut-off.
+
+    Returns:
+        One record a row.
+    """
+    interest, shape = true_interest(panel, truth), panel.batch.members.shape
+    account = None
+    table: Table = []
+    for name, row in results.rows.items():
+        scores = [one for one in results.scores(name, "test") if len(one.own)] if row.kind == "network" else []
+        if not scores or len(scores[0].account) != shape[0]:
+            continue
+        account = scores[0].account
+        found = concordance(own_scores(scores[0], shape), interest, account, results.weights["test"])
+        table.append({"row": name, "title": row.title, **as_record(found, "concordance")})
+    if account is not None:
+        totals = np.where(panel.batch.member_mask, activity_totals(panel), np.nan)
+        found = concordance(totals, interest, account, results.weights["test"])
+        record = {"row": "activities", "title": "Number of activities in the window"}
+        table.append(record | as_record(found, "concordance"))
+    return table
+
+
+def figure_1(world: World, panels: Panels, scored: Scored, path: Path) -> dict[str, Any]:
+    """Draws the two most telling test accounts.
+
+    Args:
+        world: the data.
+        panels: of the test.
+        scored: experiment 3's scores with those of individuals.
+        path: of the PNG.
+
+    Returns:
+        Ids of the accounts; None where no account fits the rule.
+    """
+    panel, told = panels.tests["test"], telling_accounts(scored)
+    b, k = scored.sample, scored.individual
+    head = panel.samples[["account_id", "cutoff"]]
+    individuals = pd.DataFrame(
+        {
+            "account_id": head["account_id"].to_numpy()[b],
+            "individual_id": panel.individual_ids.to_numpy()[panel.member_ids[b, k]],
+            "cutoff": head["cutoff"].array[b],
+            "score": 1 / (1 + np.exp(-scored.own.astype(float))),
+        }
+    )
+    scores = Scores(head.assign(probability=1 / (1 + np.exp(-scored.score.astype(float)))), individuals)
+    when, ids = conversions(world.tables, PanelConfig.paper()), panels.accounts["test"]
+    chosen = [
+        (ids[place], when.get(ids[place]), f"Account {ids[place]}: {title}")
+        for place, title in zip(told, ("flat and low, individuals higher", "flat, then rising"), strict=True)
+        if place is not None
+    ]
+    if chosen:
+        pictures.draw_accounts(scores, chosen, path)
+    names = [None if place is None else str(ids[place]) for place in told]
+    return dict(zip(told._fields, names, strict=True))

@@ -1,0 +1,137 @@
+"""What networks are held against: scikit-learn's classifiers on counts of the same windows, and the oracles."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from hanjax.errors import DataError
+from hanjax.reproduction.worlds import Panels, World
+from hanjax.types import Panel
+
+_CHUNK = 4096
+
+
+def features(panel: Panel) -> Float[np.ndarray, "b f"]:
+    """What a tabular model is given of each sample, no more than a network is.
+
+    Args:
+        panel: encoded with ``volumes``.
+
+    Returns:
+        ``[B, W V + 1 + G]``: log(1 + count) of each activity in each period of the window, summed over members; the
+        number of members; the account's numbers.
+
+    Raises:
+        DataError: if the panel holds no volumes.
+    """
+    batch = panel.batch
+    if batch.counts is None or batch.count_windows is None:
+        raise DataError("counts: the panel has no volumes; encode it with `volumes`.")
+    summed = []
+    for begin in range(0, len(batch.member_windows), _CHUNK):
+        windows = batch.count_windows[batch.member_windows[begin : begin + _CHUNK]]
+        summed.append(np.stack([batch.counts[windows[:, :, w]].sum(axis=1) for w in range(windows.shape[2])], axis=1))
+    counts = np.log1p(np.concatenate(summed)).reshape(len(batch.members), -1)
+    members = batch.member_mask.sum(axis=1, keepdims=True)
+    numbers = [] if batch.account_numbers is None else [batch.account_numbers]
+    return np.concatenate([counts, members, batch.accounts[batch.account], *numbers], axis=1).astype(np.float32)
+
+
+def activity_totals(panel: Panel) -> Float[np.ndarray, "b k"]:
+    """How many activities each member had within the window.
+
+    Args:
+        panel: encoded with ``volumes``.
+
+    Returns:
+        ``[B, K]`` totals, 0 where no member is.
+    """
+    batch = panel.batch
+    assert batch.counts is not None and batch.count_windows is not None
+    return batch.counts.sum(axis=1)[batch.count_windows].sum(axis=1)[batch.member_windows]
+
+
+def fit_counts(kind: str, panels: Panels, seed: int) -> dict[str, Float[np.ndarray, " b"]]:
+    """Fits one of scikit-learn's classifiers on the training samples and scores the tests.
+
+    Args:
+        kind: "regression" or "boosting".
+        panels: encoded with ``volumes``.
+        seed: of the boosting.
+
+    Returns:
+        Log-odds of each test's samples.
+
+    Raises:
+        ImportError: if scikit-learn is not installed.
+    """
+    need("sklearn", "scikit-learn")
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model: Any
+    if kind == "regression":
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    else:
+        model = HistGradientBoostingClassifier(max_iter=100, learning_rate=0.05, random_state=seed)
+    label = panels.train.batch.label[:, 0]
+    known = ~np.isnan(label)
+    model.fit(features(panels.train)[known], label[known].astype(int))
+    with np.errstate(divide="ignore"):
+        return {name: _log_odds(model.predict_proba(features(test))[:, 1]) for name, test in panels.tests.items()}
+
+
+def oracle(kind: str, panels: Panels, world: World) -> dict[str, Float[np.ndarray, " b"]]:
+    """The truth about each test's samples: what really decides, or the best guess of that from the log.
+
+    Args:
+        kind: "latent_oracle" or "log_oracle".
+        panels: the tests.
+        world: a simulated one.
+
+    Returns:
+        Log-odds of each test's samples; the log oracle's, which takes long, of the frozen test alone.
+
+    Raises:
+        DataError: if the world is not simulated.
+    """
+    if world.market is None:
+        raise DataError("oracle: only a simulated market has a truth.")
+    found = {}
+    for name, market in (("test", world.market), ("fresh", world.fresh)):
+        if market is None or (name == "fresh" and kind == "log_oracle"):
+            continue
+        samples = panels.tests[name].samples[["account_id", "cutoff"]]
+        if kind == "log_oracle":
+            from hanjax.simulation import log_oracle
+
+            truth = log_oracle(market, accounts=samples["account_id"].unique())
+        else:
+            truth = market.truth
+        told = samples.merge(truth, on=["account_id", "cutoff"], how="left")["probability"].to_numpy(float)
+        found[name] = _log_odds(told)
+    return found
+
+
+def need(module: str, package: str) -> None:
+    """Raises an error that says what to install, if a package is missing.
+
+    Args:
+        module: what is imported.
+        package: what is installed.
+
+    Raises:
+        ImportError: if it is missing.
+    """
+    import importlib.util
+
+    if importlib.util.find_spec(module) is None:
+        raise ImportError(f'{package} is needed for this: pip install "hanjax[reproduce]"')
+
+
+def _log_odds(probability: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return np.log(probability) - np.log1p(-probability)

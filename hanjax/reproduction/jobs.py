@@ -1,0 +1,101 @@
+"""What is to be trained on which data, in which order; and the loop that does it, row by row."""
+
+import gc
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from hanjax.config import Config, PanelConfig
+from hanjax.errors import HanjaxError
+from hanjax.reproduction.learn import learn
+from hanjax.reproduction.rows import Row
+from hanjax.reproduction.store import Finished, Key, Store
+from hanjax.reproduction.worlds import Panels, World, encode_world
+
+Progress = Callable[[str, float, float], None]
+"""Called with a sentence, the work done so far, and all the work, in the same unit."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training.
+
+    Args:
+        row: what is trained.
+        config: with which settings.
+        seed: of parameters and order.
+        world: on which data.
+    """
+
+    row: Row
+    config: Config
+    seed: int
+    world: World
+
+    @property
+    def key(self) -> Key:
+        """What the outcome is stored under."""
+        return Key.of(self.row, self.config, self.seed, self.world.name, self.world.digest)
+
+    @property
+    def work(self) -> float:
+        """How long it takes, about: passes over training samples, in a unit that only comparisons can use."""
+        accounts = float(self.world.training.sum())
+        if self.row.kind != "network":
+            return 0.05 * accounts * 20
+        passes = 1 if self.row.eventually else 20
+        return accounts * passes * self.config.train.epochs / 20 + 300 * 20
+
+
+def make_jobs(rows: Sequence[Row], world: World, *, seeds: int, epochs: int | None) -> list[Job]:
+    """Every training of some rows on one world, those that share data and program one after the other.
+
+    Args:
+        rows: what is trained.
+        world: on which data.
+        seeds: how often, with other first parameters.
+        epochs: passes over the data instead of the paper's; None for those.
+
+    Returns:
+        The jobs.
+    """
+    ordered = sorted(rows, key=lambda row: repr(row.config().panel))
+    return [
+        Job(row, row.config(epochs), seed, world) for row in ordered for seed in range(1 if row.once else max(seeds, 1))
+    ]
+
+
+def run_jobs(jobs: Sequence[Job], store: Store, *, progress: Progress | None = None) -> None:
+    """Trains what is not finished yet, and stores every row as soon as it is; one that fails is stored as failed.
+
+    A row that failed before is tried again.
+
+    Args:
+        jobs: what to train.
+        store: where finished rows lie.
+        progress: called before every training and at the end.
+    """
+    waiting = [job for job in jobs if (done := store.read(job.key, scores=False)) is None or done.error]
+    done, total = 0.0, sum(job.work for job in waiting)
+    encoded: tuple[str, PanelConfig, Panels] | None = None
+    for number, job in enumerate(waiting, 1):
+        if progress is not None:
+            progress(f"{job.world.name}: {job.row.name}, seed {job.seed} ({number} of {len(waiting)})", done, total)
+        started = time.perf_counter()
+        finished = Finished(job.key, 0.0)
+        try:
+            if encoded is None or encoded[:2] != (job.world.digest, job.config.panel):
+                encoded = None  # the panels before go first
+                gc.collect()
+                encoded = (job.world.digest, job.config.panel, encode_world(job.world, job.config.panel))
+            learned = learn(job.row, job.config, job.seed, job.world, encoded[2])
+            finished.scores, finished.loss = learned.scores, learned.loss
+            finished.samples, finished.conversions = learned.samples, learned.conversions
+        except Exception as error:  # whatever it is, the other rows go on, and the report says so
+            what = str(error) if isinstance(error, HanjaxError) else f"{type(error).__name__}: {error}"
+            finished.error = what.splitlines()[0][:500] if what else type(error).__name__
+        finished.seconds = time.perf_counter() - started
+        store.write(finished)
+        done += job.work
+    if progress is not None:
+        progress("all rows are there", done, total)

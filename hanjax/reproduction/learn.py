@@ -1,0 +1,136 @@
+"""Trains one row with one seed, and keeps what the report needs of it: the scores on the tests."""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from hanjax.config import Config
+from hanjax.nn.functional import network
+from hanjax.reproduction.counts import fit_counts, oracle
+from hanjax.reproduction.naive import NAIVE
+from hanjax.reproduction.rows import Row
+from hanjax.reproduction.worlds import Panels, World, eventually
+from hanjax.scoring.scores import score_panel
+from hanjax.training.fit import fit_panel
+from hanjax.types import Panel
+
+
+class Scored(NamedTuple):
+    """A model's scores on one test.
+
+    Args:
+        account: ``[N]`` each sample's account, as a position among the test's accounts in order of id.
+        period: ``[N]`` number of the period that is predicted.
+        score: ``[N]`` log-odds.
+        label: ``[N]`` 1 where the account converts, 0 where not, NaN where unknown.
+        members: ``[N]`` number of members.
+        sample: ``[I]`` each individual's sample; empty if individuals have no scores.
+        individual: ``[I]`` its place among the sample's members.
+        own: ``[I]`` its log-odds.
+    """
+
+    account: Int[np.ndarray, " N"]
+    period: Int[np.ndarray, " N"]
+    score: Float[np.ndarray, " N"]
+    label: Float[np.ndarray, " N"]
+    members: Int[np.ndarray, " N"]
+    sample: Int[np.ndarray, " I"]
+    individual: Int[np.ndarray, " I"]
+    own: Float[np.ndarray, " I"]
+
+
+class Learned(NamedTuple):
+    """What a row gave.
+
+    Args:
+        scores: by test.
+        loss: training loss of each epoch; empty if it is no network.
+        samples: training samples.
+        conversions: of them that convert.
+    """
+
+    scores: dict[str, Scored]
+    loss: list[float]
+    samples: int
+    conversions: int
+
+
+def learn(row: Row, config: Config, seed: int, world: World, panels: Panels) -> Learned:
+    """Trains a row and scores the tests.
+
+    Args:
+        row: what to train.
+        config: its settings.
+        seed: of parameters and order; the split is the world's.
+        world: the data.
+        panels: the data as the settings ask for them.
+
+    Returns:
+        The scores.
+
+    Raises:
+        RunError: if the loss ceases to be finite.
+        DataError: if there is nothing to learn from.
+    """
+    if row.eventually:
+        tests = {name: eventually(test) for name, test in panels.tests.items()}
+        panels = panels._replace(train=eventually(panels.train), tests=tests)
+    label = panels.train.batch.label[:, 0]
+    samples, conversions = int((~np.isnan(label)).sum()), int(np.nansum(label))
+    if row.kind != "network":
+        count = row.kind in ("regression", "boosting")
+        logit = fit_counts(row.kind, panels, seed) if count else oracle(row.kind, panels, world)
+        found = {name: _scored(panels.tests[name], panels.accounts[name], values) for name, values in logit.items()}
+        return Learned(found, [], samples, conversions)
+    if row.naive is None:
+        model = network(config.model, panels.sizes)
+    else:
+        model = network(config.model, panels.sizes, aggregator=NAIVE[row.naive])
+    train, validation = _split(panels.train, config.train.validation)
+    settings = dataclasses.replace(config.train, seed=seed)
+    fitted = fit_panel(panels.train.batch, train, validation, model, settings)
+    found = {}
+    for name, test in panels.tests.items():
+        scores = score_panel(test, model, fitted.params, positive_weight=fitted.positive_weight)
+        odds = _log_odds(scores.accounts["probability"].to_numpy())
+        own = _log_odds(scores.individuals["score"].to_numpy()) if name == "test" else None
+        found[name] = _scored(test, panels.accounts[name], odds, own)
+    return Learned(found, fitted.history["loss"].tolist(), samples, conversions)
+
+
+def _split(panel: Panel, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the panel to learn from and to choose the epoch by: a share of the accounts, of each outcome."""
+    code, ids = pd.factorize(panel.samples["account_id"])
+    if share == 0:
+        return np.arange(len(code)), np.zeros(0, int)
+    converts = np.bincount(code, weights=np.nan_to_num(panel.batch.label[:, 0])) > 0
+    random, kept = np.random.default_rng(0), np.zeros(len(ids), bool)
+    for outcome in (True, False):
+        accounts = random.permutation(np.flatnonzero(converts == outcome))
+        kept[accounts[: max(round(share * len(accounts)), 1)]] = True
+    return np.flatnonzero(~kept[code]), np.flatnonzero(kept[code])
+
+
+def _scored(panel: Panel, accounts: pd.Index, score: np.ndarray, own: np.ndarray | None = None) -> Scored:
+    """Lays scores out as arrays; individuals stand as ``score_panel`` has them, by sample and place."""
+    sample, place = np.nonzero(panel.batch.member_mask)
+    if own is None:
+        sample, place, own = sample[:0], place[:0], np.zeros(0)
+    return Scored(
+        accounts.get_indexer(panel.samples["account_id"]).astype(np.int32),
+        panel.samples["period"].to_numpy(np.int32),
+        score.astype(np.float32),
+        panel.batch.label[:, 0].astype(np.float32),
+        panel.samples["n_members"].to_numpy(np.int16),
+        sample.astype(np.int32),
+        place.astype(np.int16),
+        own.astype(np.float32),
+    )
+
+
+def _log_odds(probability: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return np.log(probability) - np.log1p(-probability)
