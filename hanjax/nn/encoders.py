@@ -4,16 +4,21 @@ Source: section 5.2 of the paper, after Yang et al. 2016.
 """
 
 from itertools import accumulate
+from typing import Literal
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, Integer
 
 from hanjax.nn.pooling import AttentionPool, Pooled
-from hanjax.nn.recurrent import GRU
+from hanjax.nn.recurrent import GRU, BothWays, TimeGatedGRU
 
 FIRST_KNOWN = 2
 """Ids below this one stand for padding (0) and for what the training data did not hold (1)."""
+
+
+TIMES = 2
+"""How many numbers tell of the time before an activity."""
 
 
 class ActivityEncoder(nnx.Module):
@@ -21,8 +26,11 @@ class ActivityEncoder(nnx.Module):
 
     Args:
         vocabulary: number of activity ids, those of padding and the unknown activity included.
-        width: size of the encoding.
+        width: size of the encoding; twice that where the GRU runs both ways.
         embedding: size of the activities' embedding; None for one-hot activities, as in the paper.
+        time: what the time between activities does: nothing, joins each activity's vector (as in the paper's
+            experiments 7-9), or gates what of it gets into the state.
+        bidirectional: whether the GRU runs both ways.
         rngs: random streams of the initial parameters.
 
     Example:
@@ -33,21 +41,57 @@ class ActivityEncoder(nnx.Module):
         ((4,), (3,), 0.0)
     """
 
-    def __init__(self, vocabulary: int, width: int, embedding: int | None, *, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        vocabulary: int,
+        width: int,
+        embedding: int | None,
+        *,
+        time: Literal["none", "concatenated", "gated"] = "none",
+        bidirectional: bool = False,
+        rngs: nnx.Rngs,
+    ):
         """Draws the parameters."""
-        self.gru = GRU(embedding or vocabulary, width, rngs=rngs)
-        self.pool = AttentionPool(width, rngs=rngs)
+        features = embedding or vocabulary
+        layers = [
+            TimeGatedGRU(features, width, times=TIMES, rngs=rngs)
+            if time == "gated"
+            else GRU(features + (TIMES if time == "concatenated" else 0), width, rngs=rngs)
+            for _ in range(1 + bidirectional)
+        ]
+        self.time = time
+        self.gru = BothWays(*layers) if bidirectional else layers[0]
+        self.pool = AttentionPool(width * len(layers), rngs=rngs)
         if embedding:
             self.embedding = nnx.Param(known_only(nnx.initializers.normal(1.0)(rngs.params(), (vocabulary, embedding))))
         else:
             self.embedding = None
-            self.gru.input_kernel[...] = known_only(self.gru.input_kernel[...])
+            for layer in layers:
+                layer.input_kernel[...] = known_only(layer.input_kernel[...])
 
-    def __call__(self, activities: Integer[Array, " l"], *, where: Bool[Array, " l"]) -> Pooled:
-        """Encodes the ``activities [l]`` that are there, in order of time."""
+    def __call__(
+        self, activities: Integer[Array, " l"], *, where: Bool[Array, " l"], gaps: Float[Array, " l"] | None = None
+    ) -> Pooled:
+        """Encodes the ``activities [l]`` that are there, in order of time, with the ``gaps [l]`` before them."""
         table = None if self.embedding is None else self.embedding[...]
+        times = {} if self.time == "none" or gaps is None else {"times": time_numbers(gaps)}
         # As int32: one-hot vectors of a uint8 would wrap around beyond 255.
-        return self.pool(self.gru.over_ids(activities.astype(jnp.int32), where=where, table=table), where=where)
+        return self.pool(
+            self.gru.over_ids(activities.astype(jnp.int32), where=where, table=table, **times), where=where
+        )
+
+
+def time_numbers(gaps: Float[Array, "*n"]) -> Float[Array, "*n 2"]:
+    """The time before each activity as two numbers: how long it was, and whether there was no activity before.
+
+    Args:
+        gaps: any shape; as ``Batch.gaps``, negative for an individual's first activity.
+
+    Example:
+        >>> time_numbers(jnp.array([-1.0, 3.25])).tolist()
+        [[0.0, 1.0], [3.25, 0.0]]
+    """
+    return jnp.stack([jnp.maximum(gaps, 0.0), (gaps < 0).astype(gaps.dtype)], axis=-1)
 
 
 class WindowEncoder(nnx.Module):
@@ -57,14 +101,16 @@ class WindowEncoder(nnx.Module):
 
     Args:
         features: size of a period's encoding.
-        width: size of the window's encoding.
+        width: size of the window's encoding; twice that where the GRU runs both ways.
+        bidirectional: whether the GRU runs both ways.
         rngs: random streams of the initial parameters.
     """
 
-    def __init__(self, features: int, width: int, *, rngs: nnx.Rngs):
+    def __init__(self, features: int, width: int, *, bidirectional: bool = False, rngs: nnx.Rngs):
         """Draws the parameters."""
-        self.gru = GRU(features, width, rngs=rngs)
-        self.pool = AttentionPool(width, rngs=rngs)
+        layers = [GRU(features, width, rngs=rngs) for _ in range(1 + bidirectional)]
+        self.gru = BothWays(*layers) if bidirectional else layers[0]
+        self.pool = AttentionPool(width * len(layers), rngs=rngs)
 
     def __call__(self, periods: Float[Array, "w f"], *, where: Bool[Array, " w"]) -> Pooled:
         """Encodes the ``periods [w, f]`` that were active, the oldest first."""
@@ -74,15 +120,17 @@ class WindowEncoder(nnx.Module):
 class IndividualLayer(nnx.Module):
     """Joins what an individual did with who they are.
 
-    P_k = f(W [o_k, e_1, ..., e_F] + b)      (section 5.2, eq. 1), with the window's encoding o_k and the embeddings e
-    of the static categories. f is tanh where P_k is a representation, which keeps it on the scale of the encodings
-    around it, and the identity where P_k is the individual's log-odds.
+    P_k = f(W [o_k, e_1, ..., e_F, n_k] + b)      (section 5.2, eq. 1), with the window's encoding o_k, the embeddings
+    e of the static categories, and the numbers n_k of the individual as of the cut-off, if there are any. f is tanh
+    where P_k is a representation, which keeps it on the scale of the encodings around it, and the identity where P_k is
+    the individual's log-odds.
 
     Args:
         features: size of a window's encoding.
         levels: for each static category, its number of ids, those of padding and the unknown level included.
         category_width: size of the embedding of each category.
         width: size of the result.
+        numbers: how many numbers there are.
         logits: whether the result is log-odds, and not a representation.
         initial_logit: where the log-odds start.
         rngs: random streams of the initial parameters.
@@ -100,12 +148,13 @@ class IndividualLayer(nnx.Module):
         *,
         category_width: int,
         width: int,
+        numbers: int = 0,
         logits: bool = False,
         initial_logit: float | Float[Array, "..."] = 0.0,
         rngs: nnx.Rngs,
     ):
         """Draws the parameters."""
-        joined = features + category_width * len(levels)
+        joined = features + category_width * len(levels) + numbers
         start = nnx.initializers.constant(initial_logit if logits else 0.0)
         self.linear = nnx.Linear(joined, width, bias_init=start, rngs=rngs)
         self.logits = logits
@@ -115,12 +164,30 @@ class IndividualLayer(nnx.Module):
         table = nnx.initializers.normal(1.0)(rngs.params(), (sum(levels), category_width))
         self.categories = nnx.Param(known_only(table, starts=self.offsets)) if levels else None
 
-    def __call__(self, window: Float[Array, " d"], categories: Int[Array, " f"]) -> Float[Array, " e"]:
-        """Joins the encoding ``window [d]`` with the ids ``categories [f]``."""
+    @property
+    def joined_width(self) -> int:
+        """Size of what is joined."""
+        return self.linear.in_features
+
+    def __call__(
+        self,
+        window: Float[Array, " d"],
+        categories: Int[Array, " f"],
+        numbers: Float[Array, " n"] | None = None,
+        *,
+        scale: Float[Array, " joined"] | None = None,
+    ) -> Float[Array, " e"]:
+        """Joins the encoding ``window [d]`` with the ids ``categories [f]`` and the ``numbers [n]``.
+
+        Dropout multiplies what is joined by a ``scale [joined_width]``.
+        """
+        parts = [window]
         if self.categories is not None:
-            rows = self.categories[...][categories + jnp.array(self.offsets, categories.dtype)]
-            window = jnp.concatenate([window, rows.reshape(-1)])
-        joined = self.linear(window)
+            parts.append(self.categories[...][categories + jnp.array(self.offsets, categories.dtype)].reshape(-1))
+        if numbers is not None:
+            parts.append(numbers)
+        joined = jnp.concatenate(parts)
+        joined = self.linear(joined if scale is None else joined * scale)
         return joined if self.logits else jnp.tanh(joined)
 
 

@@ -8,6 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from hanjax.config import ModelConfig
+from hanjax.errors import ConfigError
 from hanjax.nn.aggregators import AGGREGATORS, Aggregated, Aggregator, Logit
 from hanjax.nn.encoders import ActivityEncoder, IndividualLayer, WindowEncoder
 from hanjax.nn.pooling import Pooled
@@ -55,14 +56,31 @@ class HAN(nnx.Module):
         """Draws the parameters."""
         kind = AGGREGATORS[config.aggregator] if aggregator is None else aggregator
         width = sizes.horizons if kind.takes_logits else config.member_width
+        _require_consistent(config, takes_logits=kind.takes_logits)
         self.config, self.sizes, self.takes_logits = config, sizes, kind.takes_logits
-        self.activity = ActivityEncoder(sizes.vocabulary, config.activity_width, config.activity_embedding, rngs=rngs)
-        self.window = WindowEncoder(config.activity_width, config.window_width, rngs=rngs)
+        ways, reads = 1 + config.bidirectional, config.period_input
+        self.activity = (
+            None
+            if reads == "counts"
+            else ActivityEncoder(
+                sizes.vocabulary,
+                config.activity_width,
+                config.activity_embedding,
+                time=config.time,
+                bidirectional=config.bidirectional,
+                rngs=rngs,
+            )
+        )
+        of_sequence = 0 if reads == "counts" else ways * config.activity_width
+        of_counts = 0 if reads == "sequence" else sizes.vocabulary
+        features = of_sequence + of_counts + sizes.window_ages
+        self.window = WindowEncoder(features, config.window_width, bidirectional=config.bidirectional, rngs=rngs)
         self.individual = IndividualLayer(
-            config.window_width,
+            ways * config.window_width,
             sizes.levels,
             category_width=config.category_width,
             width=width,
+            numbers=sizes.member_numbers,
             logits=kind.takes_logits,
             initial_logit=kind.member_logit(initial_logit) if kind.takes_logits else 0.0,
             rngs=rngs,
@@ -76,13 +94,18 @@ class HAN(nnx.Module):
             initial_logit=initial_logit,
             rngs=rngs,
         )
+        # It starts as if it were not there.
+        joined, eye = sizes.horizons + sizes.numbers, lambda key, shape, dtype: jnp.eye(*shape, dtype=dtype)
+        linear = nnx.Linear(joined, sizes.horizons, kernel_init=eye, rngs=rngs) if config.account_head else None
+        self.account_head = linear
 
     def __call__(self, batch: Batch, *, key: Array | None = None) -> Output:
         """Says of each sample how likely it converts, and what counted at each level; with a key, under dropout."""
         periods = self.encode_periods(batch)
         windows = self.encode_windows(periods.value, batch)
-        people = self._people(windows.value, batch)
-        group = jax.vmap(self._group)(people, where=batch.member_mask, account=account_numbers(batch))
+        where, scale = self._dropout(batch, key)
+        people = self._people(windows.value, batch, scale=scale)
+        group = jax.vmap(self._group)(people, where=where, account=account_numbers(batch))
         member_logit = jnp.where(batch.member_mask[..., None], people, 0.0) if self.takes_logits else None
         return Output(group.logit, group.share, windows.weights, periods.weights, member_logit)
 
@@ -97,12 +120,26 @@ class HAN(nnx.Module):
     def encode_periods(self, batch: Batch) -> Pooled:
         """Encodes a batch's sequences ``[S, L]`` of activities as values ``[S, D]``, with shares ``[S, L]``."""
         self.sizes.check_fields(batch, self.config)
-        return jax.vmap(self.activity)(batch.sequences, where=batch.activity_mask)
+        if self.activity is None:
+            dtype = self.individual.linear.kernel.dtype
+            return Pooled(jnp.zeros((len(batch.sequences), 0), dtype), jnp.zeros(batch.sequences.shape, dtype))
+        gaps = None if self.config.time == "none" else batch.gaps
+        return jax.vmap(self.activity)(batch.sequences, where=batch.activity_mask, gaps=gaps)
 
     def encode_windows(self, periods: Float[Array, "S D"], batch: Batch) -> Pooled:
-        """Encodes a batch's windows ``[M, W]``, as rows of ``periods [S, D]``: ``[M, D']``, with shares ``[M, W]``."""
+        """Encodes a batch's windows ``[M, W]``, as rows of ``periods [S, D]``: ``[M, D']``, with shares ``[M, W]``.
+
+        What else is known of each period is joined: its volumes, and how far back it lies.
+        """
         self.sizes.check_fields(batch, self.config)
-        return jax.vmap(self.window)(periods[batch.windows], where=batch.period_mask)
+        parts = [] if self.activity is None else [periods[batch.windows]]
+        if self.config.period_input != "sequence":
+            assert batch.counts is not None and batch.count_windows is not None
+            counts = jnp.asarray(batch.counts, periods.dtype)
+            parts.append((jnp.log1p(counts) if self.config.count_scale == "log" else counts)[batch.count_windows])
+        if batch.window_ages is not None:
+            parts.append(jnp.log1p(jnp.asarray(batch.window_ages, periods.dtype))[..., None])
+        return jax.vmap(self.window)(jnp.concatenate(parts, axis=-1), where=batch.period_mask)
 
     def score(self, windows: Float[Array, "M D"], batch: Batch) -> Scored:
         """Scores a batch's samples and their members from its windows' encodings.
@@ -116,15 +153,38 @@ class HAN(nnx.Module):
         group = jax.vmap(self._group)(people, where=batch.member_mask, account=account_numbers(batch))
         return Scored(group.logit, group.share, self._alone(people, batch))
 
-    def _people(self, windows: Float[Array, "M D"], batch: Batch) -> Float[Array, "B K E"]:
+    def _dropout(self, batch: Batch, key: Array | None) -> tuple[Bool[Array, "B K"], Float[Array, "B K joined"] | None]:
+        """Which members a training step sees, and what it multiplies the parts of each by; all of them without key."""
+        where, scale = batch.member_mask, None
+        if key is None:
+            return where, scale
+        of_parts, of_members = jax.random.split(key)
+        if (rate := self.config.dropout) > 0:
+            shape = (*batch.members.shape, self.individual.joined_width)
+            dtype = self.individual.linear.kernel.dtype
+            scale = jax.random.bernoulli(of_parts, 1 - rate, shape).astype(dtype) / (1 - rate)
+        if (rate := self.config.member_dropout) > 0:
+            drawn = jnp.where(where, jax.random.uniform(of_members, where.shape), -1.0)
+            luckiest = jnp.arange(where.shape[1])[None] == drawn.argmax(axis=1)[:, None]  # stays in any case
+            where = where & ((drawn >= rate) | luckiest)
+        return where, scale
+
+    def _people(
+        self, windows: Float[Array, "M D"], batch: Batch, *, scale: Float[Array, "B K joined"] | None = None
+    ) -> Float[Array, "B K E"]:
         """Joins what each member did with who they are."""
-        return jax.vmap(jax.vmap(self.individual))(windows[batch.member_windows], batch.individuals[batch.members])
+        return jax.vmap(jax.vmap(self.individual))(
+            windows[batch.member_windows], batch.individuals[batch.members], batch.member_numbers, scale=scale
+        )
 
     def _group(
         self, people: Float[Array, "k e"], *, where: Bool[Array, " k"], account: Float[Array, " n"]
     ) -> Aggregated:
         """Aggregates one group."""
-        return self.aggregate(people, where=where, account=account)
+        group = self.aggregate(people, where=where, account=account)
+        if self.account_head is None:
+            return group
+        return group._replace(logit=self.account_head(jnp.concatenate([group.logit, account])))
 
     def _alone(self, people: Float[Array, "B K E"], batch: Batch) -> Float[Array, "B K H"]:
         """Aggregates the group made of each member alone; 0 where no member is."""
@@ -134,6 +194,17 @@ class HAN(nnx.Module):
 
         logit = jax.vmap(jax.vmap(alone, in_axes=(0, None)))(people, account_numbers(batch))
         return jnp.where(batch.member_mask[..., None], logit, 0.0)
+
+
+def _require_consistent(config: ModelConfig, *, takes_logits: bool) -> None:
+    """Refuses settings that contradict each other."""
+    if config.account_head and not takes_logits:
+        raise ConfigError(
+            f"account_head: expected False, got True, because aggregator={config.aggregator!r} reads the account's "
+            "numbers itself; it is for aggregations of the individuals' own log-odds, such as 'maximum'."
+        )
+    if config.time != "none" and config.period_input == "counts":
+        raise ConfigError(f"time: expected 'none', got {config.time!r}, because period_input='counts' has no sequence.")
 
 
 def account_numbers(batch: Batch) -> Float[Array, "B N"]:

@@ -1,11 +1,12 @@
-"""A gated recurrent unit that passes over what is not there."""
+"""Gated recurrent units that pass over what is not there."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 
 def gru_step(
@@ -14,6 +15,7 @@ def gru_step(
     *,
     kernel: Float[Array, "d gates"],
     bias: Float[Array, " gates"],
+    gate: Float[Array, " d"] | None = None,
 ) -> Float[Array, " d"]:
     """One step of a gated recurrent unit, with PyTorch's equations.
 
@@ -27,6 +29,8 @@ def gru_step(
         hidden: ``[d]`` the state so far.
         kernel: ``[d, 3 d]`` recurrent kernel; the gates in the order reset, update, new.
         bias: ``[3 d]`` recurrent bias.
+        gate: ``[d]`` what the new content is multiplied by, such as ``time_gate``: h' = (1 - z) gate n + z h; None
+            for no such gate.
 
     Returns:
         ``[d]`` the next state.
@@ -40,46 +44,77 @@ def gru_step(
     reset = jax.nn.sigmoid(input_reset + hidden_reset)
     update = jax.nn.sigmoid(input_update + hidden_update)
     new = jnp.tanh(input_new + reset * hidden_new)
-    return (1 - update) * new + update * hidden
+    return (1 - update) * (new if gate is None else gate * new) + update * hidden
+
+
+def time_gate(
+    projected: Float[Array, " d"], times: Float[Array, " t"], *, kernel: Float[Array, "t d"]
+) -> Float[Array, " d"]:
+    """How much of an item gets into the state, by what it is and by how long ago the one before it was.
+
+    T = sigmoid(W_x x + b + sigmoid(W_t t))
+
+    Source: Zhu et al. 2017, What to Do Next: Modeling User Behaviors by Time-LSTM, model 1, eq. 7, whose time is one
+    number; here it is a GRU that has the gate.
+
+    Args:
+        projected: ``[d]`` the item, already multiplied by its kernel W_x and with its bias b.
+        times: ``[t]`` the time, in whatever numbers tell of it.
+        kernel: ``[t, d]`` W_t.
+
+    Returns:
+        ``[d]`` the gate, between 0 and 1.
+
+    Example:
+        >>> time_gate(jnp.full(2, -0.5), jnp.ones(1), kernel=jnp.zeros((1, 2))).tolist()
+        [0.5, 0.5]
+    """
+    return jax.nn.sigmoid(projected + jax.nn.sigmoid(times @ kernel))
 
 
 def gru_states(
-    items: Shaped[Array, "n ..."],
+    items: PyTree,
     *,
     where: Bool[Array, " n"],
-    project: Callable[[Array], Float[Array, " gates"]],
+    project: Callable[..., Float[Array, " gates"] | tuple[Float[Array, " gates"], Float[Array, " d"]]],
     kernel: Float[Array, "d gates"],
     bias: Float[Array, " gates"],
+    reverse: bool = False,
 ) -> Float[Array, "n d"]:
     """The states of a gated recurrent unit after each item, starting from zeros.
 
     Args:
-        items: ``[n, ...]`` what comes in, in order.
+        items: ``[n, ...]`` what comes in, in order; one array or several.
         where: ``[n]`` True where something is; elsewhere the state is carried over as it is.
-        project: multiplies one item with the input kernel and adds the input bias. It runs inside the loop: doing so
-            for all items beforehand costs more in memory traffic than it saves.
+        project: multiplies one item with the input kernel and adds the input bias; with a gate for the new content, it
+            returns the two. It runs inside the loop: doing so for all items beforehand costs more in memory traffic
+            than it saves.
         kernel: ``[d, 3 d]`` recurrent kernel.
         bias: ``[3 d]`` recurrent bias.
+        reverse: whether to begin with the last item that is there, and to go backward.
 
     Returns:
         ``[n, d]`` states; where nothing is, the state of the last item that was there (zeros if none was yet).
     """
 
-    def step(hidden: Array, item: tuple[Array, Array]) -> tuple[Array, Array]:
+    def step(hidden: Array, item: tuple[PyTree, Array]) -> tuple[Array, Array]:
         value, present = item
-        hidden = jnp.where(present, gru_step(project(value), hidden, kernel=kernel, bias=bias), hidden)
+        projected = project(value)
+        projected, gate = projected if isinstance(projected, tuple) else (projected, None)
+        new = gru_step(projected, hidden, kernel=kernel, bias=bias, gate=gate)
+        hidden = jnp.where(present, new, hidden)
         return hidden, hidden
 
     # Recomputing a step when differentiating is cheaper than storing its gates. A scan already keeps the two apart.
     step = jax.checkpoint(step, prevent_cse=False)
-    return jax.lax.scan(step, jnp.zeros_like(kernel, shape=kernel.shape[:1]), (items, where))[1]
+    return jax.lax.scan(step, jnp.zeros_like(kernel, shape=kernel.shape[:1]), (items, where), reverse=reverse)[1]
 
 
 class GRU(nnx.Module):
     """A gated recurrent unit over vectors; see ``gru_step`` for its equations.
 
     Args:
-        features: size of each vector that comes in.
+        features: size of each vector that comes in; times that come with ids count as part of it.
         width: size of the state.
         rngs: random streams of the initial parameters, uniform in +-1/sqrt(width) as in PyTorch.
 
@@ -93,30 +128,150 @@ class GRU(nnx.Module):
     def __init__(self, features: int, width: int, *, rngs: nnx.Rngs):
         """Draws the parameters."""
         # One draw for all four: each draw takes a while to compile.
-        rows, bound = features + width + 2, width**-0.5
-        drawn = jax.random.uniform(rngs.params(), (rows, 3 * width), minval=-bound, maxval=bound)
+        drawn = _uniform(features + width + 2, 3 * width, width, rngs)
         self.input_kernel = nnx.Param(drawn[:features])
         self.kernel = nnx.Param(drawn[features:-2])
         self.input_bias = nnx.Param(drawn[-2])
         self.bias = nnx.Param(drawn[-1])
 
-    def __call__(self, items: Float[Array, "n f"], *, where: Bool[Array, " n"]) -> Float[Array, "n d"]:
+    def __call__(
+        self, items: Float[Array, "n f"], *, where: Bool[Array, " n"], reverse: bool = False
+    ) -> Float[Array, "n d"]:
         """Returns the states ``[n, d]`` after each of the ``items [n, f]``."""
-        return self._states(items, where, lambda item: item @ self.input_kernel[...] + self.input_bias[...])
+        return self._states(items, where, lambda item: item @ self.input_kernel[...] + self.input_bias[...], reverse)
 
     def over_ids(
-        self, ids: Int[Array, " n"], *, where: Bool[Array, " n"], table: Float[Array, "v f"] | None = None
+        self,
+        ids: Int[Array, " n"],
+        *,
+        where: Bool[Array, " n"],
+        table: Float[Array, "v f"] | None = None,
+        times: Float[Array, "n t"] | None = None,
+        reverse: bool = False,
     ) -> Float[Array, "n d"]:
         """Returns the states ``[n, d]`` after each of the ids, each standing for a row of ``table [v, f]``.
 
-        Without a table an id is one-hot. Either way the ids' projections make one small table, and picking its rows
-        by a product with one-hot vectors has a far cheaper gradient on a CPU than picking them by index.
+        Without a table an id is one-hot. The ids' ``times [n, t]``, if any, are joined to these vectors.
         """
-        projections = self.input_kernel[...] if table is None else table @ self.input_kernel[...]
-        size, dtype = projections.shape[0], projections.dtype
-        return self._states(
-            ids, where, lambda item: jax.nn.one_hot(item, size, dtype=dtype) @ projections + self.input_bias[...]
+        if times is None:
+            look_up = _look_up(self.input_kernel[...], table)
+            return self._states(ids, where, lambda item: look_up(item) + self.input_bias[...], reverse)
+        of_ids, of_times = self.input_kernel[: -times.shape[1]], self.input_kernel[-times.shape[1] :]
+        look_up = _look_up(of_ids, table)
+
+        def project(item: tuple[Array, Array]) -> Array:
+            return look_up(item[0]) + item[1] @ of_times + self.input_bias[...]
+
+        return self._states((ids, times), where, project, reverse)
+
+    def _states(self, items: PyTree, where: Array, project: Callable[..., Array], reverse: bool) -> Array:
+        kernel, bias = self.kernel[...], self.bias[...]
+        return gru_states(items, where=where, project=project, kernel=kernel, bias=bias, reverse=reverse)
+
+
+class TimeGatedGRU(nnx.Module):
+    """A gated recurrent unit with one more gate, of the time, which the new content is multiplied by.
+
+    h' = (1 - z) T n + z h, with r, z, n as in ``gru_step``, and T as in ``time_gate``
+
+    Args:
+        features: size of each vector that comes in.
+        width: size of the state.
+        times: how many numbers tell of an item's time.
+        rngs: random streams of the initial parameters, uniform in +-1/sqrt(width).
+
+    Example:
+        >>> gru = TimeGatedGRU(7, 2, times=1, rngs=nnx.Rngs(0))
+        >>> gru.over_ids(jnp.array([3, 5]), where=jnp.ones(2, bool), times=jnp.ones((2, 1))).shape
+        (2, 2)
+    """
+
+    def __init__(self, features: int, width: int, *, times: int, rngs: nnx.Rngs):
+        """Draws the parameters."""
+        self.input_kernel = nnx.Param(_uniform(features, 4 * width, width, rngs))  # the gate of time comes last
+        self.input_bias = nnx.Param(_uniform(1, 4 * width, width, rngs)[0])
+        self.time_kernel = nnx.Param(_uniform(times, width, width, rngs))
+        drawn = _uniform(width + 1, 3 * width, width, rngs)
+        self.kernel, self.bias = nnx.Param(drawn[:-1]), nnx.Param(drawn[-1])
+
+    def over_ids(
+        self,
+        ids: Int[Array, " n"],
+        *,
+        where: Bool[Array, " n"],
+        times: Float[Array, "n t"],
+        table: Float[Array, "v f"] | None = None,
+        reverse: bool = False,
+    ) -> Float[Array, "n d"]:
+        """Returns the states ``[n, d]`` after each of the ids, which stand for rows of ``table [v, f]`` or are one-hot.
+
+        Their ``times [n, t]`` make the gate.
+        """
+        look_up, gates = _look_up(self.input_kernel[...], table), self.bias.shape[0]
+
+        def project(item: tuple[Array, Array]) -> tuple[Array, Array]:
+            projected, of_gate = jnp.split(look_up(item[0]) + self.input_bias[...], [gates])
+            return projected, time_gate(of_gate, item[1], kernel=self.time_kernel[...])
+
+        kernel, bias = self.kernel[...], self.bias[...]
+        return gru_states((ids, times), where=where, project=project, kernel=kernel, bias=bias, reverse=reverse)
+
+
+class BothWays(nnx.Module):
+    """Two recurrent layers, one forward and one backward in time, their states joined.
+
+    The backward one begins with the last item that is there, so what is not there changes nothing.
+
+    Source: Schuster and Paliwal 1997; ``torch.nn.GRU(bidirectional=True)``.
+
+    Args:
+        forward: the layer that goes forward.
+        backward: the layer that goes backward.
+
+    Example:
+        >>> gru = BothWays(GRU(3, 2, rngs=nnx.Rngs(0)), GRU(3, 2, rngs=nnx.Rngs(1)))
+        >>> gru(jnp.ones((4, 3)), where=jnp.array([False, True, True, False])).shape
+        (4, 4)
+    """
+
+    def __init__(self, forward: GRU | TimeGatedGRU, backward: GRU | TimeGatedGRU):
+        """Takes the two layers as they are."""
+        self.forward, self.backward = forward, backward
+
+    def __call__(self, items: Float[Array, "n f"], *, where: Bool[Array, " n"]) -> Float[Array, "n e"]:
+        """Returns the states ``[n, 2 d]`` at each of the ``items [n, f]``."""
+        return self._joined(lambda layer, reverse: layer(items, where=where, reverse=reverse))
+
+    def over_ids(
+        self,
+        ids: Int[Array, " n"],
+        *,
+        where: Bool[Array, " n"],
+        table: Float[Array, "v f"] | None = None,
+        times: Float[Array, "n t"] | None = None,
+    ) -> Float[Array, "n e"]:
+        """Returns the states ``[n, 2 d]`` at each of the ids; see either layer."""
+        return self._joined(
+            lambda layer, reverse: layer.over_ids(ids, where=where, table=table, times=times, reverse=reverse)
         )
 
-    def _states(self, items: Array, where: Array, project: Callable[[Array], Array]) -> Array:
-        return gru_states(items, where=where, project=project, kernel=self.kernel[...], bias=self.bias[...])
+    def _joined(self, states: Callable[[Any, bool], Array]) -> Array:
+        return jnp.concatenate([states(self.forward, False), states(self.backward, True)], axis=1)
+
+
+def _uniform(rows: int, columns: int, width: int, rngs: nnx.Rngs) -> Float[Array, "rows columns"]:
+    """Random numbers on the scale of a layer of some width."""
+    return jax.random.uniform(rngs.params(), (rows, columns), minval=-(width**-0.5), maxval=width**-0.5)
+
+
+def _look_up(
+    kernel: Float[Array, "f gates"], table: Float[Array, "v f"] | None
+) -> Callable[[Array], Float[Array, " gates"]]:
+    """A function of an id that multiplies its vector, a row of ``table`` or a one-hot one, with ``kernel``.
+
+    Either way the ids' projections make one small table, and picking its rows by a product with one-hot vectors has a
+    far cheaper gradient on a CPU than picking them by index.
+    """
+    projections = kernel if table is None else table @ kernel
+    size, dtype = projections.shape[0], projections.dtype
+    return lambda item: jax.nn.one_hot(item, size, dtype=dtype) @ projections

@@ -9,42 +9,99 @@ import jax
 import numpy as np
 
 from tests.reference.groups import LOGITS, group
-from tests.reference.layers import attention, gru, vectors
+from tests.reference.layers import attention, gru, sigmoid, vectors  # noqa: F401
 
 
-def period(activity, ids):
-    """Encoding of one period's activities, without padding."""
-    table = activity["gru"]["input_kernel"]
-    if "embedding" in activity:
-        table = activity["embedding"] @ table
-    return attention(activity["pool"], gru(activity["gru"], [table[i] + activity["gru"]["input_bias"] for i in ids]))
+def gated(layer, items, times):
+    """States of the unit with a gate of time, T = sigmoid(W_x x + b + sigmoid(W_t t)), of the new content."""
+    width = layer["kernel"].shape[0]
+    reset, update, new, gate = (slice(i * width, (i + 1) * width) for i in range(4))
+    hidden, states = np.zeros(width), []
+    for item, time in zip(items, times, strict=True):
+        projected = item @ layer["input_kernel"] + layer["input_bias"]
+        recurrent = hidden @ layer["kernel"] + layer["bias"]
+        r = sigmoid(projected[reset] + recurrent[reset])
+        z = sigmoid(projected[update] + recurrent[update])
+        n = np.tanh(projected[new] + r * recurrent[new])
+        hidden = (1 - z) * sigmoid(projected[gate] + sigmoid(time @ layer["time_kernel"])) * n + z * hidden
+        states.append(hidden)
+    return states
 
 
-def person(params, window, categories, levels, *, logits):
-    """What the individual layer makes of a window [W, L] of ids and of the static categories."""
-    periods = [period(params["activity"], [i for i in ids if i])[0] for ids in window if ids.any()]
-    features = [vectors(params["window"], periods)[0]]
+def recurrent(layer, items, times):
+    """States of a recurrent layer of any kind; ``times`` is a list of as many vectors, or None."""
+    if "forward" in layer:
+        back = recurrent(layer["backward"], items[::-1], times and times[::-1])[::-1]
+        return [np.concatenate(both) for both in zip(recurrent(layer["forward"], items, times), back, strict=True)]
+    if "time_kernel" in layer:
+        return gated(layer, items, times)
+    if times:
+        items = [np.concatenate(joined) for joined in zip(items, times, strict=True)]
+    return gru(layer, [item @ layer["input_kernel"] + layer["input_bias"] for item in items])
+
+
+def period(activity, ids, gaps=None):
+    """Encoding of one period's activities, without padding, and of the gaps before them (negative: the first ever)."""
+    layer = activity["gru"].get("forward", activity["gru"])
+    joined = 0 if gaps is None or "time_kernel" in layer else 2
+    table = activity.get("embedding", np.eye(len(layer["input_kernel"]) - joined))
+    times = None if gaps is None else [np.array([0.0, 1.0] if gap < 0 else [gap, 0.0]) for gap in gaps]
+    return attention(activity["pool"], recurrent(activity["gru"], [table[i] for i in ids], times))
+
+
+def person(params, window, categories, levels, *, logits, gaps=None, volumes=None, ages=None, numbers=None):
+    """What the individual layer makes of a window [W, L] of ids, of the static categories, and of all else there is."""
+    periods = []
+    for w, ids in enumerate(window):
+        if not ids.any():
+            continue
+        there = np.flatnonzero(ids)
+        parts = []
+        if "activity" in params:
+            parts.append(period(params["activity"], ids[there], None if gaps is None else gaps[w, there])[0])
+        if volumes is not None:
+            parts.append(volumes[w])
+        if ages is not None:
+            parts.append([np.log(1 + ages[w])])
+        periods.append(np.concatenate(parts))
+    features = [attention(params["window"]["pool"], recurrent(params["window"]["gru"], periods, None))[0]]
     for category, level in enumerate(categories):
         features.append(params["individual"]["categories"][sum(levels[:category]) + level])
+    if numbers is not None:
+        features.append(numbers)
     joined = np.concatenate(features) @ params["individual"]["linear"]["kernel"]
     joined = joined + params["individual"]["linear"]["bias"]
     return joined if logits else np.tanh(joined)
 
 
-def logits(params, sequences, members, individuals, accounts, *, levels, aggregator):
-    """Log-odds [B, H] of dense samples, shares [B, K] and individuals' own log-odds [B, K, H]."""
+def logits(params, sequences, members, individuals, accounts, *, levels, aggregator, **others):
+    """Log-odds [B, H] of dense samples, shares [B, K] and individuals' own log-odds [B, K, H].
+
+    What ``person`` may be told besides, as dense tensors, too: gaps [B, K, W, L], volumes [B, K, W, V] (on the scale on
+    which they enter), ages [B, K, W] and numbers [B, K, N].
+    """
+
+    def answer(people, account):
+        logit, share = group(params.get("aggregate"), people, account, aggregator=aggregator)
+        if "account_head" in params:
+            head = params["account_head"]
+            logit = np.concatenate([logit, account]) @ head["kernel"] + head["bias"]
+        return logit, share
+
     out, shares, alone = [], np.zeros(members.shape), None
     for b in range(len(sequences)):
         there = np.flatnonzero(members[b])
-        people = [
-            person(params, sequences[b, k], individuals[b, k], levels, logits=aggregator in LOGITS) for k in there
-        ]
-        logit, share = group(params.get("aggregate"), people, accounts[b], aggregator=aggregator)
+        people = []
+        for k in there:
+            besides = {name: array[b, k] for name, array in others.items()}
+            known = sequences[b, k], individuals[b, k], levels
+            people.append(person(params, *known, logits=aggregator in LOGITS, **besides))
+        logit, share = answer(people, accounts[b])
         out.append(logit)
         shares[b, there] = np.real(share)
         alone = np.zeros((*members.shape, len(logit))) if alone is None else alone
         for k, one in zip(there, people, strict=True):
-            alone[b, k] = group(params.get("aggregate"), [one], accounts[b], aggregator=aggregator)[0].real
+            alone[b, k] = answer([one], accounts[b])[0].real
     return np.array(out), shares, alone
 
 
