@@ -84,6 +84,19 @@ def test_optional_fields_may_be_absent():
     assert batch.count_windows is None and batch.account_numbers is None and batch.counts is None
 
 
+def test_gaps_ages_and_members_numbers_go_with_their_rows():
+    whole, random = panel(), np.random.default_rng(0)
+    whole = whole._replace(
+        gaps=random.normal(size=whole.sequences.shape).astype(np.float32),
+        window_ages=random.integers(0, 9, whole.windows.shape).astype(np.int16),
+        member_numbers=random.normal(size=(*whole.members.shape, 2)).astype(np.float32),
+    )
+    looked_up = lambda b: (b.gaps[b.windows[b.member_windows]], b.window_ages[b.member_windows], b.member_numbers)
+    for step in steps(plan_epoch(whole, np.arange(50), batch_size=16, seed=SEED)):
+        for found, expected in zip(looked_up(gather(whole, step)), looked_up(whole), strict=True):
+            np.testing.assert_array_equal(found, expected[step.samples])
+
+
 def test_without_a_seed_the_order_is_kept():
     whole, rows = panel(), np.array([9, 3, 3, 40, 0])
     for batch_size in (2, 5, 16):
