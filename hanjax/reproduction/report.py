@@ -120,8 +120,8 @@ def _about(found: Found) -> str:
         f"{epochs}, no selection of epochs or models. Each figure is the mean over "
         f"{_count(about['seeds'], 'seed')}.{quick}\n\n"
         "The paper's data are not public. Its figures are of *its* accounts and the others of *these*, so it is "
-        "orderings and differences that can be compared, not levels. Intervals in brackets hold 95 % and come from drawing "
-        "whole accounts with replacement; differences between models are taken on the same draws."
+        "orderings and differences that can be compared, not levels. Intervals in brackets hold 95 % and come from "
+        "drawing whole accounts with replacement; differences between models are taken on the same draws."
     )
 
 
@@ -161,7 +161,8 @@ def _experiments(found: Found) -> str:
     numerics = (
         "\n\nThe caption of the paper's table 3 says that all models 1-6 outperform baseline 1; its own figures for 5 "
         'and 6 (0.67, 0.69) lie below the 0.74 of table 2, as its text says. "Naive numerics" multiply probabilities '
-        "as they are, clip them to [1e-7, 1 - 1e-7] and start at one half, to see whether such figures can come from that."
+        "as they are, clip them to [1e-7, 1 - 1e-7] and start at one half, to see whether such figures can "
+        "come from that."
     )
     pictures = "\n\n![AUC of each model with its interval](experiments.png)"
     pictures += "\n\n![The same on fresh accounts](experiments-fresh.png)" if fresh else ""
