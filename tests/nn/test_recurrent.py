@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from hanjax.nn.recurrent import GRU
+from hanjax.nn.recurrent import GRU, BothWays, TimeGatedGRU
 from tests.nn.examples import as_dtype, assert_close
 
 FEATURES, WIDTH, LENGTHS = 3, 4, (0, 1, 5, 3, 0, 6)
@@ -55,6 +55,51 @@ def test_equals_pytorch_for_every_length(dtype, relative):
         got_slopes, got_slope = jax.grad(total, argnums=(0, 1))(params, items)
         assert_close(got_slopes, slopes, relative=relative)
         assert_close(got_slope, slope, relative=relative)
+
+
+def both_ways():
+    return BothWays(GRU(FEATURES, WIDTH, rngs=nnx.Rngs(0)), GRU(FEATURES, WIDTH, rngs=nnx.Rngs(1)))
+
+
+def test_both_ways_equals_pytorch_for_every_length():
+    torch = pytest.importorskip("torch")
+    ours = both_ways()
+    theirs = torch.nn.GRU(FEATURES, WIDTH, batch_first=True, bidirectional=True)
+    names = {"weight_ih_l0": "input_kernel", "weight_hh_l0": "kernel", "bias_ih_l0": "input_bias", "bias_hh_l0": "bias"}
+    with torch.no_grad():
+        for suffix, layer in (("", ours.forward), ("_reverse", ours.backward)):
+            for their, our in names.items():
+                getattr(theirs, their + suffix).copy_(torch.from_numpy(np.array(getattr(layer, our)[...]).T))
+    garbage = np.where(WHERE[..., None], ITEMS, 1e6).astype("float32")
+    got = np.asarray(jax.jit(jax.vmap(ours))(garbage, where=WHERE))
+    for i, length in enumerate(LENGTHS):
+        if length:
+            wanted = theirs(torch.from_numpy(ITEMS[i : i + 1, :length].astype("float32")))[0][0].detach().numpy()
+            assert_close(got[i, :length], wanted)
+        np.testing.assert_array_equal(got[i, length:, WIDTH:], 0)  # backward, nothing came yet
+        carried = np.broadcast_to(got[i, max(length - 1, 0), :WIDTH], got[i, length:, :WIDTH].shape)
+        np.testing.assert_array_equal(got[i, length:, :WIDTH], carried)
+
+
+def test_without_time_in_its_gate_a_time_gated_unit_is_a_gru_of_scaled_content():
+    gated, ids = TimeGatedGRU(7, WIDTH, times=2, rngs=nnx.Rngs(0)), jnp.array([3, 5, 2, 0])
+    where, times = ids > 0, jnp.array([[0.0, 1], [2, 0], [7, 0], [0, 0]])
+    plain = GRU(7, WIDTH, rngs=nnx.Rngs(0))
+    plain.input_kernel[...] = gated.input_kernel[:, : 3 * WIDTH]
+    plain.input_bias[...] = gated.input_bias[: 3 * WIDTH]
+    plain.kernel[...], plain.bias[...] = gated.kernel[...], gated.bias[...]
+    assert jnp.abs(gated.over_ids(ids, where=where, times=times) - plain.over_ids(ids, where=where)).max() > 1e-2
+    gated.input_bias[...] = gated.input_bias[...].at[3 * WIDTH :].set(50.0)  # the gate stands open
+    assert_close(gated.over_ids(ids, where=where, times=times), plain.over_ids(ids, where=where), relative=1e-6)
+    gated.input_bias[...] = gated.input_bias[...].at[3 * WIDTH :].set(-50.0)  # and shut
+    assert jnp.abs(gated.over_ids(ids, where=where, times=times)).max() < 1e-6
+
+
+def test_time_joined_to_ids_is_a_longer_vector():
+    gru, ids, where = GRU(7 + 2, WIDTH, rngs=nnx.Rngs(0)), jnp.array([6, 3, 0]), jnp.array([True, True, False])
+    times = jnp.array([[0.0, 1], [2.5, 0], [0, 0]])
+    wanted = gru(jnp.concatenate([jax.nn.one_hot(ids, 7), times], axis=1), where=where)
+    assert_close(gru.over_ids(ids, where=where, times=times), wanted, relative=1e-6)
 
 
 def test_passes_over_what_is_not_there():

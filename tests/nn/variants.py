@@ -109,8 +109,8 @@ class Offered(NamedTuple):
 def offered():
     """Three samples: a quiet period, a quiet member, missing members, unknown activities, first activities ever."""
     rng = np.random.default_rng(1)
-    b, k, w, length = 3, 3, 3, 3
-    filled = rng.integers(1, length + 1, (b, k, w))
+    b, k, w, length = 3, 4, 3, 4  # the last member and the last activity are never there
+    filled = rng.integers(1, length, (b, k, w))
     members = np.arange(k) < np.array([3, 1, 2])[:, None]
     filled[0, 0, 1] = filled[2, 1, 2] = 0
     filled[0, 1] = 0
