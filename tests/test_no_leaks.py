@@ -67,12 +67,15 @@ def alter(data, cutoff, how, seed=0):
         moved = coming["timestamp"] >= cutoff
         coming["timestamp"] = coming["timestamp"].mask(moved, end - pd.Timedelta(hours=1))
     else:
-        more = data.events[data.events["account_id"].isin(stays)].sample(200, random_state=seed)
+        sampled = lambda table, n: table.sample(min(n, len(table)), random_state=seed)
+        more = sampled(data.events[data.events["account_id"].isin(stays)], 200)
         more = more[more["individual_id"].map(arrived_at) < cutoff]
         more = more.assign(timestamp=later(len(more)))
         more.iloc[:5, list(more).index("timestamp")] = cutoff  # exactly then
-        untold = past[past["account_id"].isin(stays)].sample(100, random_state=seed)  # long ago, and not known yet
-        coming = pd.concat([coming, more.assign(known_at=more["timestamp"]), untold.assign(known_at=later(100))])
+        untold = sampled(past[past["account_id"].isin(stays)], 100)  # long ago, and not known yet
+        coming = pd.concat(
+            [coming, more.assign(known_at=more["timestamp"]), untold.assign(known_at=later(len(untold)))]
+        )
     individuals, features = data.individuals.copy(), data.account_features.copy()
     unknown = _dated(individuals) >= cutoff
     if how == "change":
