@@ -171,7 +171,7 @@ def train_and_test(name: str, bags: Bags, tests: np.ndarray, *, epochs: int, ins
 
         return jax.lax.scan(step, (params, optimizer.init(params)), (order, jnp.arange(len(order))))[0][0]
 
-    def test(inputs: tuple) -> Array:
+    def score(inputs: tuple) -> Array:
         params, center, scale = inputs
         place = jnp.arange(int(bags.size.max()))
         where = place < whole[:empty, None]
@@ -180,7 +180,7 @@ def train_and_test(name: str, bags: Bags, tests: np.ndarray, *, epochs: int, ins
 
     @jax.jit
     def everything(keys: Array, order: Array, center: Array, scale: Array) -> Array:
-        return jax.lax.map(test, (jax.vmap(train)(keys, order, center, scale), center, scale))
+        return jax.lax.map(score, (jax.vmap(train)(keys, order, center, scale), center, scale))
 
     return np.asarray(everything(jax.random.split(jax.random.key(seed), len(tests)), order, center, scale))
 

@@ -1,6 +1,8 @@
 """One set of properties for every aggregation, in float64: compared with the reference, and with itself."""
 
+import dataclasses
 import inspect
+import typing
 from functools import cache
 
 import jax
@@ -9,8 +11,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from hanjax.config import ModelConfig
 from hanjax.nn.aggregators import AGGREGATORS, Aggregator
-from tests.nn.examples import as_dtype, assert_close, drawn
+from tests.nn.examples import as_dtype, assert_close, dense, drawn, model
 from tests.reference import groups as reference
 from tests.reference.han import gradient
 
@@ -178,6 +181,22 @@ def test_the_account_s_numbers_matter_to_all_but_functions_of_probabilities(name
     call, params, people = built(name)
     change = call(params, people, np.ones(3, bool), ACCOUNT + 1)[0] - call(params, people, np.ones(3, bool))[0]
     assert (np.abs(change).max() > 1e-3) is np.bool_(not AGGREGATORS[name].takes_logits)
+
+
+def test_the_settings_name_these_aggregations():
+    named = {f.name: f.type for f in dataclasses.fields(ModelConfig)}["aggregator"]
+    assert sorted(typing.get_args(named)) == NAMES
+
+
+@every
+def test_the_network_takes_every_aggregation(name):
+    net, batch = model(name), dense().batch()
+    params = jax.eval_shape(net.init, jax.random.key(0))
+    output = jax.eval_shape(net.apply, params, batch)
+    alone = jax.eval_shape(net.individual_logits, params, batch)
+    assert output.logit.shape == batch.label.shape
+    assert output.member_share.shape == batch.members.shape
+    assert alone.shape == (*batch.members.shape, HORIZONS)
 
 
 @every
