@@ -1,56 +1,111 @@
-"""How well does the network score real groups? Five fixed folds of Apache Incubator projects, beside regression.
+"""Which of the paper's findings hold for groups that decide for real? Five fixed folds of Apache Incubator projects.
 
-Command:  HANJAX_DATA=<folder> python -m benchmarks.asfi [--period W-SAT] [--preset paper|default] [--quick]
-Time:     about ten minutes on two cores at weekly periods
+Command:  HANJAX_DATA=<folder> python -m benchmarks.asfi --out FOLDER [--period W-SAT|M] [--rows NAME ...] [--quick]
+Time:     about two hours on two cores at weekly periods, with all rows; finished rows are kept in FOLDER
 Expects:  $HANJAX_DATA/asfi with events, individuals, accounts and folds; it is not part of this project. Without it the
           script says so and ends.
-Prints:   test AUC and average precision by fold, of the network and of logistic regression (scikit-learn) on the
-          account's logged activity counts of the same periods and its age (plain and logged), on exactly the same
-          samples; writes JSON.
+Prints:   test AUC of every row, mean over the folds, with an interval by resampling accounts within folds, and the
+          paired difference to the reference row; writes table.json and table.md.
+
+Rows are the paper's baselines and experiments with the paper's settings, the recommended preset, and scikit-learn's
+logistic regression and gradient boosting, given the same information as the paper's networks (counts of the same
+windows) and as the recommended preset (counts, ages, members' numbers).
 """
 
 import argparse
+import dataclasses
 import json
 import os
-import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, roc_auc_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 import hanjax
 from benchmarks.machine import describe_machine
-from hanjax.data.panel import calendar_of
-from hanjax.data.tables import check
+from hanjax.evaluation.intervals import account_weights, difference, interval
+from hanjax.reproduction.jobs import make_jobs, run_jobs
+from hanjax.reproduction.measures import Measured, measure
+from hanjax.reproduction.rows import RECOMMENDED, ROWS, Row
+from hanjax.reproduction.run import tqdm_progress
+from hanjax.reproduction.store import Store
+from hanjax.reproduction.worlds import World, given_world
+
+REFERENCE = "recommended"
 
 
-def regression_features(tables: hanjax.Tables, config: hanjax.PanelConfig, panel: hanjax.Panel) -> np.ndarray:
-    """Logged counts of each activity in each of the last W periods, and the age, of every sample's account."""
-    log = check(tables, config)
-    calendar = calendar_of(log, config)
-    shape = (len(log.account_ids), len(calendar.starts) + config.window, len(log.activities))
-    counts = np.zeros(shape, np.float32)
-    place = (log.individual_account[log.event_individual], calendar.period_of(log.event_time), log.event_activity)
-    np.add.at(counts, place, 1 if log.event_count is None else log.event_count)
-    account = log.account_ids.get_indexer(panel.samples["account_id"])
-    cutoff = panel.samples["period"].to_numpy()
-    lags = [counts[account, cutoff - lag] * (cutoff >= lag)[:, None] for lag in range(1, config.window + 1)]
-    age = cutoff - calendar.period_of(log.observed_from)[account]
-    return np.concatenate([*map(np.log1p, lags), age[:, None], np.log1p(age)[:, None]], axis=1)
+def rows_for(period: str) -> dict[str, Row]:
+    """The rows that can be trained on real data, at a period."""
+    changes = (("period", period), ("opt_out_activity", None))
+    rows = [*ROWS, *RECOMMENDED]
+    named = {row.name for row in rows}
+    assert REFERENCE in named
+    real = [row for row in rows if row.kind not in ("latent_oracle", "log_oracle") and not row.naive]
+    return {row.name: dataclasses.replace(row, changes=(*row.changes, *changes)) for row in real}
+
+
+def over_folds(measured: list[Measured]) -> tuple[float, np.ndarray]:
+    """The mean AUC over folds, and the same on each resample of the accounts within folds."""
+    values = [np.mean(one.areas) for one in measured]
+    return float(np.mean(values)), np.mean([one.resampled for one in measured], axis=0)
+
+
+def table(rows: dict[str, Row], worlds: dict[int, World], store: Store, *, seeds: int, epochs: int | None) -> Any:
+    """The figures of every row that is finished in all folds."""
+    weights = {fold: account_weights(int((~world.training).sum()), seed=fold) for fold, world in worlds.items()}
+    found: dict[str, list[Measured]] = {}
+    for name, row in rows.items():
+        for fold, world in worlds.items():
+            done = [store.read(job.key) for job in make_jobs([row], world, seeds=seeds, epochs=epochs)]
+            scores = [one.scores["test"] for one in done if one is not None and not one.error]
+            if scores:
+                found.setdefault(name, []).append(measure(scores, weights[fold], periods=False))
+    records = []
+    for name, measured in found.items():
+        if len(measured) < len(worlds):
+            continue
+        value, resampled = over_folds(measured)
+        folds = [float(np.mean(one.areas)) for one in measured]
+        error = float(np.std(folds, ddof=1) / np.sqrt(len(folds))) if len(folds) > 1 else None
+        whole = interval(value, resampled)
+        record: dict[str, Any] = {"row": name, "title": rows[name].title, "auc": value, "standard_error": error}
+        record |= {"low": whole.low, "high": whole.high, "folds": folds}
+        if name != REFERENCE and len(found.get(REFERENCE, [])) == len(worlds):
+            other, other_resampled = over_folds(found[REFERENCE])
+            apart = difference(value - other, resampled - other_resampled)
+            record |= {"difference": apart.value, "difference_low": apart.low, "difference_high": apart.high}
+            record |= {"p": apart.p}
+        records.append(record)
+    return records
+
+
+def markdown(records: list[dict[str, Any]], period: str) -> str:
+    """The table as text."""
+    lines = [
+        f"| row ({period}) | AUC | 95 % interval | minus {REFERENCE} | 95 % interval |",
+        "|---|--:|:-:|--:|:-:|",
+    ]
+    for row in records:
+        line = f"| {row['title']} | {row['auc']:.3f} | {row['low']:.3f} to {row['high']:.3f} |"
+        if "difference" in row:
+            line += f" {row['difference']:+.3f} | {row['difference_low']:+.3f} to {row['difference_high']:+.3f} |"
+        else:
+            line += "  |  |"
+        lines.append(line)
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    """Runs the folds."""
+    """Trains what is missing, and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=os.environ.get("HANJAX_DATA", ""), help="folder that holds asfi")
+    parser.add_argument("--out", type=Path, required=True, help="folder for finished rows and the table")
     parser.add_argument("--period", default="W-SAT", help="W-SAT or M, for instance")
-    parser.add_argument("--preset", choices=["paper", "default"], default="paper")
-    parser.add_argument("--quick", action="store_true", help="one fold, two epochs")
-    parser.add_argument("--out", type=Path, help="write the figures there, as JSON")
+    parser.add_argument("--rows", nargs="+", help="names of rows; all when not given")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each row and fold")
+    parser.add_argument("--epochs", type=int, help="instead of the rows' own")
+    parser.add_argument("--quick", action="store_true", help="one fold, two epochs, three rows")
     arguments = parser.parse_args()
     folder = Path(arguments.data) / "asfi"
     if not (folder / "events.parquet").exists():
@@ -58,47 +113,25 @@ def main() -> None:
         return
 
     tables = hanjax.read(folder)
-    base = hanjax.Config.paper() if arguments.preset == "paper" else hanjax.Config()
-    base = base.replace(period=arguments.period, opt_out_activity=None, **({"epochs": 2} if arguments.quick else {}))
-    whole = hanjax.encode(tables, base.panel)
-    features = regression_features(tables, base.panel, whole)
-    label = whole.batch.label[:, 0]
-    key = pd.MultiIndex.from_frame(whole.samples[["account_id", "cutoff"]])
-    log = check(tables, base.panel)
-    fold = log.fold[log.account_ids.get_indexer(whole.samples["account_id"])]
-
-    rows = []
-    for test_fold in sorted(set(fold))[: 1 if arguments.quick else None]:
-        started = time.perf_counter()
-        run = hanjax.fit(tables, config=base.replace(test_fold=int(test_fold)))
-        result = hanjax.evaluate(run, tables)
-        scored = result.scores.accounts.dropna(subset="label")
-        at = key.get_indexer(pd.MultiIndex.from_frame(scored[["account_id", "cutoff"]]))
-        expected = np.flatnonzero((fold == test_fold) & ~np.isnan(label))
-        assert np.array_equal(np.sort(at), expected), "the two models must see the same samples"
-        train = (fold != test_fold) & ~np.isnan(label)
-        regression = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
-        regression.fit(features[train], label[train])
-        answer = {
-            "network": scored["probability"].to_numpy(),
-            "regression": regression.predict_proba(features[at])[:, 1],
-        }
-        row: dict[str, float] = {"fold": int(test_fold), "samples": len(at), "conversions": int(label[at].sum())}
-        for name, values in answer.items():
-            row[f"{name}_auc"] = roc_auc_score(label[at], values)
-            row[f"{name}_ap"] = average_precision_score(label[at], values)
-        row["seconds"] = time.perf_counter() - started
-        rows.append(row)
-        print(pd.DataFrame(rows).round(4).to_string(index=False), flush=True)
-    table = pd.DataFrame(rows)
-    summary = {}
-    for column in [c for c in table if c.endswith(("_auc", "_ap"))]:
-        error = table[column].std(ddof=1) / np.sqrt(len(table)) if len(table) > 1 else float("nan")
-        summary[column] = {"mean": table[column].mean(), "standard_error": error}
-        print(f"{column:<16} {table[column].mean():.4f} +- {error:.4f}")
-    if arguments.out:
-        result = {"machine": describe_machine(), "period": arguments.period, "preset": arguments.preset}
-        arguments.out.write_text(json.dumps({**result, "summary": summary, "folds": rows}, indent=2) + "\n")
+    names = ["experiment-4", "regression", REFERENCE] if arguments.quick else arguments.rows
+    epochs = 2 if arguments.quick else arguments.epochs
+    rows = rows_for(arguments.period)
+    rows = rows if names is None else {name: rows[name] for name in names}
+    folds = sorted(pd.unique(tables.folds["fold"]))[: 1 if arguments.quick else None]
+    worlds = {int(fold): given_world(tables, name=f"asfi-{fold}", test_fold=int(fold)) for fold in folds}
+    store = Store(arguments.out / "rows")
+    jobs = [
+        job
+        for world in worlds.values()
+        for job in make_jobs(list(rows.values()), world, seeds=arguments.seeds, epochs=epochs)
+    ]
+    run_jobs(jobs, store, progress=tqdm_progress())
+    records = table(rows, worlds, store, seeds=arguments.seeds, epochs=epochs)
+    text = markdown(records, arguments.period)
+    print(text)
+    about = {"machine": describe_machine(), "period": arguments.period, "seeds": arguments.seeds, "folds": len(worlds)}
+    (arguments.out / "table.json").write_text(json.dumps({**about, "rows": records}, indent=2) + "\n")
+    (arguments.out / "table.md").write_text(text)
 
 
 if __name__ == "__main__":

@@ -114,6 +114,12 @@ class PanelConfig:
         """The paper's data: four weeks, nine activities, up to 25 members, nothing but activities and statics."""
         return cls(account_numbers=(), opt_out_activity="unsubscribe email")
 
+    @classmethod
+    def recommended(cls) -> "PanelConfig":
+        """Order and volume, ages as of the cut-off, and conversions within three horizons as joint targets."""
+        numbers = tuple(name for name in ACCOUNT_NUMBERS if name != "activities")
+        return cls(volumes=True, member_numbers=MEMBER_NUMBERS, account_numbers=numbers, horizons=(1, 4, 13))
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
@@ -173,6 +179,11 @@ class ModelConfig:
         """The paper's sizes (section 5.3) with its best aggregation, many-to-many GRU and attention."""
         return cls()
 
+    @classmethod
+    def recommended(cls) -> "ModelConfig":
+        """The paper's network, which also reads counts and leaves out parts of itself while it learns."""
+        return cls(period_input="both", dropout=0.2, member_dropout=0.1)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
@@ -222,6 +233,11 @@ class TrainConfig:
         """The paper's training: w = 500, a fixed 20 epochs, no selection, 381 of 2516 accounts for the test."""
         return cls(positive_weight=500.0, validation=0.0, patience=None, test=381 / 2516)
 
+    @classmethod
+    def recommended(cls) -> "TrainConfig":
+        """Small steps, decaying weights, and four networks whose log-odds are averaged."""
+        return cls(learning_rate=0.003, weight_decay=0.1, ensemble=4)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -248,6 +264,11 @@ class Config:
     def paper(cls) -> "Config":
         """The paper's own settings throughout."""
         return cls(panel=PanelConfig.paper(), model=ModelConfig.paper(), train=TrainConfig.paper())
+
+    @classmethod
+    def recommended(cls) -> "Config":
+        """What we would use; benchmarks/README.md says what each ingredient is worth."""
+        return cls(panel=PanelConfig.recommended(), model=ModelConfig.recommended(), train=TrainConfig.recommended())
 
     def to_dict(self) -> dict[str, Any]:
         """A dictionary that JSON can hold."""

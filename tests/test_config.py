@@ -121,7 +121,10 @@ def test_settings_are_read_from_toml(tmp_path):
         ({"window": 4}, "'window' is not among the groups of settings; there are model, panel, train"),
         ({"panel": {"columns": {"activity": "what"}}}, "columns: expected a list of pairs, got "),
         ({"panel": {"perod": "M"}}, "'perod' is not among the settings of 'panel'; did you mean 'period'"),
-        ({"model": {"zzz": 1}}, "'zzz' is not among the settings of 'model'; there are account_head, activity_embedding, "),
+        (
+            {"model": {"zzz": 1}},
+            "'zzz' is not among the settings of 'model'; there are account_head, activity_embedding, ",
+        ),
         ({"train": {"epochs": "3"}}, "epochs: expected an int, got '3'"),
         ({"train": {"test": None}}, "test: expected a float or int, got None"),
         ({"train": 3}, "'train': expected a group of settings, got 3"),

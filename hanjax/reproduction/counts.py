@@ -19,8 +19,9 @@ def features(panel: Panel) -> Float[np.ndarray, "b f"]:
         panel: encoded with ``volumes``.
 
     Returns:
-        ``[B, W V + 1 + G]``: log(1 + count) of each activity in each period of the window, summed over members; the
-        number of members; the account's numbers.
+        ``[B, features]``: log(1 + count) of each activity in each period of the window, summed over members; the number
+        of members; the account's numbers; the mean and the maximum over members of each of their numbers, if the panel
+        has them.
 
     Raises:
         DataError: if the panel holds no volumes.
@@ -35,6 +36,10 @@ def features(panel: Panel) -> Float[np.ndarray, "b f"]:
     counts = np.log1p(np.concatenate(summed)).reshape(len(batch.members), -1)
     members = batch.member_mask.sum(axis=1, keepdims=True)
     numbers = [] if batch.account_numbers is None else [batch.account_numbers]
+    if batch.member_numbers is not None:
+        there = batch.member_mask[..., None]
+        numbers.append(batch.member_numbers.sum(axis=1) / members)
+        numbers.append(np.where(there, batch.member_numbers, -np.inf).max(axis=1))
     return np.concatenate([counts, members, batch.accounts[batch.account], *numbers], axis=1).astype(np.float32)
 
 

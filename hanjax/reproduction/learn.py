@@ -8,6 +8,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from hanjax.config import Config
+from hanjax.nn.ensemble import ensemble
 from hanjax.nn.functional import network
 from hanjax.reproduction.counts import fit_counts, oracle
 from hanjax.reproduction.naive import NAIVE
@@ -85,10 +86,9 @@ def learn(row: Row, config: Config, seed: int, world: World, panels: Panels) -> 
         logit = fit_counts(row.kind, panels, seed) if count else oracle(row.kind, panels, world)
         found = {name: _scored(panels.tests[name], panels.accounts[name], values) for name, values in logit.items()}
         return Learned(found, [], samples, conversions)
-    if row.naive is None:
-        model = network(config.model, panels.sizes)
-    else:
-        model = network(config.model, panels.sizes, aggregator=NAIVE[row.naive])
+    model = network(config.model, panels.sizes, NAIVE[row.naive] if row.naive else None)
+    if config.train.ensemble > 1:
+        model = ensemble(model, config.train.ensemble)
     train, validation = _split(panels.train, config.train.validation)
     settings = dataclasses.replace(config.train, seed=seed)
     fitted = fit_panel(panels.train.batch, train, validation, model, settings)

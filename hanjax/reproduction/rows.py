@@ -27,6 +27,7 @@ class Row:
         naive: the aggregation is one of ``hanjax.reproduction.naive``, by this name.
         once: nothing in it is random, so that one seed is enough.
         eventually: learns, and is tested on, whether an account ever converts, from one sample an account.
+        preset: whose settings they are that ``changes`` change: the paper's, or the recommended ones.
     """
 
     name: str
@@ -38,9 +39,10 @@ class Row:
     naive: str | None = None
     once: bool = False
     eventually: bool = False
+    preset: Literal["paper", "recommended"] = "paper"
 
     def config(self, epochs: int | None = None) -> Config:
-        """The paper's settings with those of this row.
+        """The preset's settings with those of this row.
 
         Args:
             epochs: passes over the data instead of the paper's 20, scaled where the row itself has others.
@@ -53,10 +55,10 @@ class Row:
             >>> row_named("experiment-4").config().model.aggregator
             'maximum'
         """
-        paper = Config.paper()
-        changed = paper.replace(**dict(self.changes))
+        preset = Config.paper() if self.preset == "paper" else Config.recommended()
+        changed = preset.replace(**dict(self.changes))
         if epochs is not None:
-            scaled = max(round(epochs * changed.train.epochs / paper.train.epochs), 1)
+            scaled = max(round(epochs * changed.train.epochs / Config.paper().train.epochs), 1)
             changed = changed.replace(epochs=scaled)
         return changed
 
@@ -135,7 +137,25 @@ ROWS: tuple[Row, ...] = (
         once=True,
     ),
 )
-"""Rows of the tables, those with equal data together. ``Config.recommended()`` gets its row here."""
+"""Rows of the tables, those with equal data together."""
+
+RECOMMENDED: tuple[Row, ...] = (
+    Row(name="recommended", title="Recommended preset", preset="recommended"),
+    Row(
+        name="regression-recommended",
+        title="Logistic regression on what the recommended preset is given (scikit-learn)",
+        kind="regression",
+        preset="recommended",
+        once=True,
+    ),
+    Row(
+        name="boosting-recommended",
+        title="Histogram gradient boosting on what the recommended preset is given (scikit-learn)",
+        kind="boosting",
+        preset="recommended",
+    ),
+)
+"""The recommended preset, and what it has to beat."""
 
 NORMALIZED = Row(
     name="baseline-1-normalized",

@@ -104,12 +104,13 @@ def simulated_world(market: MarketConfig, *, fresh: int = 0, name: str = "market
     return dataclasses.replace(world, market=made, fresh=further, digest=digest)
 
 
-def given_world(tables: Tables, *, name: str = "data") -> World:
-    """Freezes the split of some tables: fold 1 (or the first) of ``folds`` if there are any, else the paper's share.
+def given_world(tables: Tables, *, name: str = "data", test_fold: int | None = None) -> World:
+    """Freezes the split of some tables: a fold of ``folds`` if there are any, else the paper's share of the accounts.
 
     Args:
         tables: the tables.
         name: the world's.
+        test_fold: the fold to test on; None for 1, or the first one if there is no 1.
 
     Returns:
         The world.
@@ -122,7 +123,8 @@ def given_world(tables: Tables, *, name: str = "data") -> World:
     train = config.train
     if log.fold is not None:
         folds = np.unique(log.fold)
-        train = dataclasses.replace(train, test_fold=int(1 if 1 in folds else folds[0]))
+        chosen = (1 if 1 in folds else folds[0]) if test_fold is None else test_fold
+        train = dataclasses.replace(train, test_fold=int(chosen))
     part = split_accounts(log, train)
     converted = log.converted_at != NEVER
     if not converted[(part == TEST).to_numpy()].any():
