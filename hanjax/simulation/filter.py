@@ -89,7 +89,9 @@ def run_filter(problem: Problem, *, particles: int, rng: np.random.Generator) ->
     role = _roles(problem, starts)
     result = np.zeros((accounts, weeks))
     for week in range(weeks):
-        alive = (problem.arrival[starts] <= week) & (week + 1 <= problem.end)
+        waits = problem.arrival[starts] > week
+        cloud.phase[waits] = rng.random((waits.sum(), particles)) < interest.PHASES[cloud.phase[waits], 1]
+        alive = ~waits & (week + 1 <= problem.end)
         rows = np.flatnonzero((problem.arrival <= week) & alive[problem.account])
         kept = np.flatnonzero(alive)
         if not len(kept):

@@ -26,7 +26,7 @@ def log_oracle(
     *,
     accounts: Sequence[Any] | None = None,
     window: int | None = None,
-    particles: int = 256,
+    particles: int = 128,
     seed: int = 0,
 ) -> pd.DataFrame:
     """The probability that an account converts in the week that starts at a cut-off, given the log before it.

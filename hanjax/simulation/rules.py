@@ -129,8 +129,8 @@ def make_group(
     digit[WARM] += 1 << 8
     digit[HOT] += 1 << 16
     total = np.add.reduceat(digit[state], starts, axis=0)
-    counts = (((total >> shift) & 255).astype(np.float32) for shift in (8, 16, 0))
-    return Group(*counts, decides, influences, decision_share)
+    warm, hot, size = (((total >> shift) & 255).astype(np.float32) for shift in (8, 16, 0))
+    return Group(warm, hot, size, decides, influences, decision_share)
 
 
 def shares(

@@ -29,7 +29,7 @@ class MarketConfig:
     rule: Literal["weighted_influence", "any_one", "consensus", "majority", "decision_maker", "veto", "contagion"] = (
         setting("weighted_influence", "how the members' interest becomes the account's: hanjax.simulation.rules")
     )
-    strength: float = setting(7.5, "log-odds between an account that is all cold and one that is all hot")
+    strength: float = setting(7.0, "log-odds between an account that is all cold and one that is all hot")
     decision_share: float = setting(
         0.5, "the decision-maker's share in the decision; half of the rest is the influencer's"
     )
