@@ -48,7 +48,10 @@ RULES = (
 )  # fmt: skip
 """Rules by which accounts decide in the worlds of the grid."""
 
-_QUICK_ROWS = ("experiment-3", "experiment-4", "regression", "latent-oracle")
+_QUICK_GRID = ("experiment-3", "experiment-4", "regression", "latent-oracle")
+_NOT_QUICK = (
+    "naive-6", "experiment-7", "experiment-8", "time-gated", "gated-attention", "set-transformer", "mean-log-odds",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def reproduce(
     Args:
         out: the folder for everything.
         data: tables, or their folder, instead of a simulated market; then there are neither oracles nor the grid.
-        quick: a small market, two epochs, one seed, fewer choices and worlds: to see that it works.
+        quick: a small market, two epochs, one seed, fewer rows, choices and worlds: to see that it works.
         seeds: how often each row is trained.
         accounts: of the simulated market; None for the paper's 2,516.
         epochs: passes over the data where the paper makes 20; None for those.
@@ -139,10 +142,11 @@ def reproduce(
     else:
         world = given_world(data if isinstance(data, Tables) else read(data))
     jobs: dict[str, list[Job]] = {}
+    possible = _possible(plan.rows, world)
     if "tables" in parts:
-        jobs["tables"] = make_jobs(_possible(plan.rows, world), world, seeds=plan.seeds, epochs=plan.epochs)
+        jobs["tables"] = make_jobs(possible, world, seeds=plan.seeds, epochs=plan.epochs)
     if "static" in parts:
-        jobs["static"] = make_jobs(STATIC, world, seeds=plan.seeds, epochs=plan.epochs)
+        jobs["static"] = make_jobs(plan.static, world, seeds=plan.seeds, epochs=plan.epochs)
     if "variants" in parts:
         small = world.third()
         jobs["variants"] = make_jobs(measured_rows(plan.choices), small, seeds=1, epochs=plan.epochs)
@@ -157,13 +161,13 @@ def reproduce(
     if "tables" in results:
         main = results["tables"]
         tests = [test for test in TESTS if test in main.accounts]
-        found["experiments"] = experiment_table(main, plan.rows)
+        found["experiments"] = experiment_table(main, possible)
         found["orderings"] = [{"test": test, **claim} for test in tests for claim in ordering_table(main, test)]
         found["resolution"] = {test: resolution(main, test) for test in tests}
         found |= analyze(world, main, folder)
     if "static" in results:
         tests = [test for test in TESTS if test in results["static"].accounts]
-        found["static"] = [{"test": t, **row} for t in tests for row in static_table(results["static"], STATIC, t)]
+        found["static"] = [{"test": t, **row} for t in tests for row in static_table(results["static"], plan.static, t)]
     if "variants" in results:
         found["choices"] = choice_table(results["variants"])
     by_rule = {rule: results[f"grid {rule}"] for rule in grid}
@@ -208,6 +212,7 @@ class _Plan:
     seeds: int
     epochs: int | None
     rows: tuple[Row, ...]
+    static: tuple[Row, ...]
     choices: int | None
     rules: tuple[str, ...]
     grid: tuple[Row, ...]
@@ -228,17 +233,20 @@ def _plan(
     if rows is not None and not rows:
         raise ConfigError("rows: name at least one, or none at all for every row.")
     wanted = {row_named(name).name for name in rows} if rows is not None else {row.name for row in ROWS}
+    if quick and rows is None:
+        wanted -= set(_NOT_QUICK)
     number = accounts or (400 if quick else MarketConfig().accounts)
     # Small markets get more conversions, so that both outcomes are in every part.
     share = min(max(MarketConfig().conversions, 60 / number), 0.4)
-    grid = _QUICK_ROWS if quick else GRID
+    grid = _QUICK_GRID if quick else GRID
     return _Plan(
         market=MarketConfig(accounts=number, conversions=share),
         fresh=2 * number,
         seeds=1 if quick else seeds,
         epochs=epochs or (2 if quick else None),
         rows=tuple(row for row in ROWS if row.name in wanted),
-        choices=3 if quick else None,
+        static=tuple(row for row in STATIC if not quick or "baseline" not in row.name),
+        choices=2 if quick else None,
         rules=RULES[:2] if quick else RULES,
         grid=tuple(row_named(name) for name in grid),
         quick=quick,

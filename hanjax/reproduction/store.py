@@ -131,7 +131,7 @@ class Store:
             tests = told.pop("tests")
             found = Finished(**{**told, "key": Key(**told["key"])})
             if scores and tests:
-                with np.load(path.with_suffix(".npz"), allow_pickle=False) as file:
+                with np.load(io.BytesIO(path.with_suffix(".npz").read_bytes()), allow_pickle=False) as file:
                     found.scores = {
                         test: Scored(**{name: file[f"{test}/{name}"] for name in Scored._fields}) for test in tests
                     }
