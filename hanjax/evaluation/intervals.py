@@ -177,8 +177,9 @@ def interval(value: float, resampled: Float[np.ndarray, " r"], *, level: float =
     Example:
         >>> import numpy as np
         >>> from hanjax.evaluation.intervals import interval
-        >>> interval(0.5, np.linspace(0, 1, 101), level=0.9).low
-        0.05
+        >>> found = interval(0.5, np.linspace(0, 1, 101), level=0.5)
+        >>> found.low, found.high
+        (0.25, 0.75)
     """
     defined = resampled[~np.isnan(resampled)]
     if np.isnan(value) or len(defined) < 2:

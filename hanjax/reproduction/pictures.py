@@ -24,22 +24,21 @@ def draw_experiments(table: list[dict[str, Any]], path: Path, *, prefix: str = "
     figure, ax = plt.subplots(figsize=(9, 0.36 * len(shown) + 1.4), layout="constrained")
     y = np.arange(len(shown))[::-1]
     value = np.array([record[f"{prefix}auc"] for record in shown])
-    for name, color, size in (("", _BLUE, 6),):
-        ends = [[record.get(f"{prefix}auc{name}_{end}") for record in shown] for end in ("low", "high")]
-        low, high = (np.array(end, float) for end in ends)
-        error = np.array([value - low, high - value]).clip(0)
-        ax.errorbar(value, y, xerr=error, fmt="o", color=color, markersize=size, capsize=3, label="here, 95 % interval")
+    ends = [[record.get(f"{prefix}auc_{end}") for record in shown] for end in ("low", "high")]
+    low, high = (np.array(end, float) for end in ends)
+    error = np.array([value - low, high - value]).clip(0)
+    ax.errorbar(value, y, xerr=error, fmt="o", color=_BLUE, markersize=6, capsize=3, label="here, 95 % interval")
     told = [(record["paper"], place) for record, place in zip(shown, y, strict=True) if record["paper"] is not None]
     if told:
         ax.plot(*zip(*told, strict=True), "D", color=_ORANGE, markersize=6, label="paper", linestyle="none")
     ax.axvline(0.5, color=_GRAY, linewidth=1, linestyle=":")
-    ax.set_yticks(y, [_cut(record["title"], 62) for record in shown])
+    ax.set_yticks(y, [_cut(record["title"], 70) for record in shown])
     ax.set_xlabel("AUC")
     ax.grid(axis="x", color="#E5E5E5")
     ax.set_axisbelow(True)
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.1 - 0.6 / len(shown)), ncols=2, frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     _save(figure, path)
 
 
@@ -68,7 +67,7 @@ def draw_grid(table: list[dict[str, Any]], path: Path) -> None:
     if (~learned).any():
         ax.axhline(np.flatnonzero(~learned)[0] - 0.5, color="white", linewidth=3)
     ax.set_xticks(np.arange(len(rules)), [rule.replace("_", "\n") for rule in rules])
-    ax.set_yticks(np.arange(len(table)), [_cut(record["title"], 48) for record in table])
+    ax.set_yticks(np.arange(len(table)), [_cut(record["title"].split(":")[0], 48) for record in table])
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
     ax.set_title("AUC by model and by the rule that the accounts decide by")

@@ -154,7 +154,7 @@ def reproduce(
     for rule in grid:
         ruled = simulated_world(dataclasses.replace(plan.market, rule=rule), name=rule).third()
         jobs[f"grid {rule}"] = make_jobs(plan.grid, ruled, seeds=1, epochs=plan.epochs)
-    run_jobs([job for some in jobs.values() for job in some], store, progress=progress)
+    run_jobs(_in_order(jobs), store, progress=progress)
 
     results = {name: Results(some, store, _sizes(some[0].world), resamples) for name, some in jobs.items() if some}
     found: dict[str, Any] = {"about": _about(plan, world, jobs, store, command, parts)}
@@ -251,6 +251,13 @@ def _plan(
         grid=tuple(row_named(name) for name in grid),
         quick=quick,
     )
+
+
+def _in_order(jobs: dict[str, list[Job]]) -> list[Job]:
+    """All trainings, those of the grid row by row, as a program compiled for one world often fits the next."""
+    whole = [job for name, some in jobs.items() if not name.startswith("grid") for job in some]
+    worlds = [some for name, some in jobs.items() if name.startswith("grid")]
+    return whole + [job for same_row in zip(*worlds, strict=True) for job in same_row]
 
 
 def _possible(rows: Sequence[Row], world: World) -> list[Row]:
