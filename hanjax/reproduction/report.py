@@ -67,11 +67,12 @@ def card(choices: Sequence[Found]) -> str:
         >>> print(card([{"question": "epochs", "default": "20", "option": "50", "effect": 0.01}]).splitlines()[-1])
         | epochs | 20 | 50 | +0.010 | – |
     """
-    rows = [
-        [c["question"], c["default"], c["option"], signed_span(c, "effect"), p_value(c.get("effect_p"))]
-        for c in choices
-    ]
+    rows = [[c["question"], c["default"], c["option"], _effect(c), p_value(c.get("effect_p"))] for c in choices]
     return table(["Open in the paper", "Done here", "Other answer", "Its effect on the AUC", ""], rows, left=3)
+
+
+def _effect(choice: Found) -> str:
+    return "not measured" if choice.get("choice") and choice.get("effect") is None else signed_span(choice, "effect")
 
 
 def compact_card(choices: Sequence[Found]) -> str:
@@ -247,11 +248,13 @@ def _static(found: Found) -> str:
     dynamic = next((r for r in found.get("experiments", []) if r["row"] == REFERENCE), None)
     rows = [[r["title"], number(r["precision"]), number(r["recall"]), number(r["f1"]), span(r, "auc")] for r in records]
     where = "fresh accounts" if test == "fresh" else "the test"
+    same = next((r for r in records if r["row"] == f"static-{REFERENCE}"), records[0])
+    dynamic = dynamic if same["row"].endswith(REFERENCE) else None
     return (
         "## The static task: does it ever convert?\n\nOne sample an account, at its eighth week, and the label says "
         f"whether the account converts then or later. Measured on {where}.\n\n"
         f"{table(['Model', 'precision', 'recall', 'F1', 'AUC'], rows)}\n\n"
-        f"{say.static(records, dynamic, 'fresh_' if test == 'fresh' else '')}"
+        f"{say.static(same, dynamic, 'fresh_' if test == 'fresh' else '')}"
     )
 
 

@@ -7,7 +7,7 @@ Found = dict[str, Any]
 
 def number(value: float | None, digits: int = 2) -> str:
     """A figure as the report writes it; a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}"
+    return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
 
 
 def signed(value: float | None, digits: int = 3) -> str:
@@ -213,17 +213,22 @@ def crossings(table: list[Found]) -> str:
     )
 
 
-def static(records: list[Found], dynamic: Found | None, prefix: str) -> str:
-    """The static task beside the dynamic one, in a sentence."""
-    best = max(records, key=lambda r: r["auc"] or 0)
+def static(record: Found, dynamic: Found | None, prefix: str) -> str:
+    """One model at the static task, beside the same at the dynamic one, in a sentence."""
     said = (
-        f"Best at the static task is {best['title']}: AUC {span(best, 'auc')}, precision {number(best['precision'])}, "
-        f"recall {number(best['recall'])}, F1 {number(best['f1'])} at the base rate of "
-        f"{number(best['threshold'], 3)} as the threshold ({best['converting']} of {best['accounts']:,} convert)"
+        f"{record['title']} reaches an AUC of {span(record, 'auc')} here, and precision {number(record['precision'])}, "
+        f"recall {number(record['recall'])} and F1 {number(record['f1'])} at the base rate of "
+        f"{number(record['threshold'], 3)} as the threshold ({record['converting']} of {record['accounts']:,} accounts "
+        "convert)"
     )
-    if dynamic is None or dynamic.get(f"{prefix}auc") is None:
+    if dynamic is None or any(dynamic.get(f"{prefix}auc{end}") is None for end in ("", "_low", "_high")):
         return f"{said}."
-    easier = "is easier here, as the paper says" if (best["auc"] or 0) > dynamic[f"{prefix}auc"] else (
-        "is not easier here, unlike what the paper expects"
-    )  # fmt: skip
-    return f"{said}; the dynamic task's AUC is {span(dynamic, f'{prefix}auc')}, so the static one {easier}."
+    if record["auc_low"] is not None and record["auc_low"] > dynamic[f"{prefix}auc_high"]:
+        verdict = "the static task is the easier one, as the paper says"
+    elif record["auc_high"] is not None and record["auc_high"] < dynamic[f"{prefix}auc_low"]:
+        verdict = "the static task is the harder one here, unlike what the paper says"
+    else:
+        verdict = (
+            "the intervals overlap, so neither task is clearly the easier one, which the paper takes the static to be"
+        )
+    return f"{said}; at the dynamic task it reaches {span(dynamic, f'{prefix}auc')}: {verdict}."
