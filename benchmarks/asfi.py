@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 import hanjax
 from benchmarks.machine import describe_machine
@@ -117,7 +116,7 @@ def main() -> None:
     epochs = 2 if arguments.quick else arguments.epochs
     rows = rows_for(arguments.period)
     rows = rows if names is None else {name: rows[name] for name in names}
-    folds = sorted(pd.unique(tables.folds["fold"]))[: 1 if arguments.quick else None]
+    folds = sorted(set(tables.folds["fold"].to_pylist()))[: 1 if arguments.quick else None]
     worlds = {int(fold): given_world(tables, name=f"asfi-{fold}", test_fold=int(fold)) for fold in folds}
     store = Store(arguments.out / "rows")
     jobs = [

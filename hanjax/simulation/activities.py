@@ -37,7 +37,7 @@ OPENS, CLICKS, FORWARDS = 0.75, 0.60, 0.50
 """Probability that what was sent is opened, what was opened is clicked and what was clicked is forwarded."""
 
 OPENS_MORE = np.array([-0.08, 0.03, 0.09])
-CLICKS_MORE = np.array([-0.11, 0.04, 0.15])
+CLICKS_MORE = np.array([-0.18, 0.06, 0.23])
 FORWARDS_MORE = np.array([-0.11, 0.04, 0.15])
 KEEPS_ORDER_MORE = np.array([-0.45, 0.15, 0.45])
 """What interest adds to these probabilities, and to the one half with which a week keeps its order."""

@@ -35,7 +35,7 @@ INFECTED = np.array([[0.45, 0.45, 0.10], [0.04, 0.56, 0.40], [0.01, 0.04, 0.95]]
 LEAVES = np.array([0.035, 0.015, 0.01])
 """Probability that someone cold, warm and hot is gone for good the week after."""
 
-ACTIVE, ACTIVE_MORE = 0.56, np.array([-0.12, 0.07, 0.20])
+ACTIVE, ACTIVE_MORE = 0.56, np.array([-0.19, 0.09, 0.30])
 """Probability of an active week, and what interest adds to it."""
 
 UNSUBSCRIBES = np.array([0.006, 0.002, 0.0005])
