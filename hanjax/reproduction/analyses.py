@@ -77,7 +77,8 @@ def member_table(results: Results, panel: Panel, truth: pd.DataFrame) -> Table:
     account = None
     table: Table = []
     for name, row in results.rows.items():
-        scores = [one for one in results.scores(name, "test") if len(one.own)] if row.kind == "network" else []
+        comparable = row.kind == "network" and _same_members(row.config().panel, PanelConfig.paper())
+        scores = [one for one in results.scores(name, "test") if len(one.own)] if comparable else []
         if not scores or len(scores[0].account) != shape[0]:
             continue
         account = scores[0].account
@@ -89,6 +90,12 @@ def member_table(results: Results, panel: Panel, truth: pd.DataFrame) -> Table:
         record = {"row": "activities", "title": "Number of activities in the window"}
         table.append(record | as_record(found, "concordance"))
     return table
+
+
+def _same_members(one: PanelConfig, other: PanelConfig) -> bool:
+    """Whether two settings of the data give every sample the same members, in the same places."""
+    names = ("period", "timezone", "membership", "opt_out_activity", "max_members")
+    return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
 def figure_1(world: World, panels: Panels, scored: Scored, path: Path) -> dict[str, Any]:

@@ -157,6 +157,9 @@ RECOMMENDED: tuple[Row, ...] = (
 )
 """The recommended preset, and what it has to beat."""
 
+ALL: tuple[Row, ...] = tuple(sorted((*ROWS, *RECOMMENDED), key=lambda row: row.table == "oracle"))
+"""Every row of the tables, the oracles last."""
+
 NORMALIZED = Row(
     name="baseline-1-normalized",
     title="Baseline 1, members' scores added and min-max normalized within each period",
@@ -199,7 +202,7 @@ def row_named(name: str) -> Row:
     """The row with a name.
 
     Args:
-        name: as in ``ROWS``.
+        name: as in ``ALL``.
 
     Returns:
         The row.
@@ -212,7 +215,7 @@ def row_named(name: str) -> Row:
         >>> row_named("baseline-2").paper
         0.82
     """
-    known = {row.name: row for row in (*ROWS, NORMALIZED)}
+    known = {row.name: row for row in ALL}
     if name not in known:
         raise ConfigError(f"rows: there is no row {name!r}; there are {', '.join(known)}.")
     return known[name]

@@ -34,7 +34,7 @@ from hanjax.reproduction.collect import (
 from hanjax.reproduction.counts import need
 from hanjax.reproduction.jobs import Job, Progress, make_jobs, run_jobs
 from hanjax.reproduction.report import render
-from hanjax.reproduction.rows import GRID, ROWS, STATIC, Row, row_named
+from hanjax.reproduction.rows import ALL, GRID, RECOMMENDED, STATIC, Row, row_named
 from hanjax.reproduction.store import Store
 from hanjax.reproduction.worlds import World, given_world, simulated_world
 from hanjax.simulation.settings import MarketConfig
@@ -232,9 +232,9 @@ def _plan(
             raise ConfigError(f"parts: there is no part {part!r}; there are {', '.join(PARTS)}.")
     if rows is not None and not rows:
         raise ConfigError("rows: name at least one, or none at all for every row.")
-    wanted = {row_named(name).name for name in rows} if rows is not None else {row.name for row in ROWS}
+    wanted = {row_named(name).name for name in rows} if rows is not None else {row.name for row in ALL}
     if quick and rows is None:
-        wanted -= set(_NOT_QUICK)
+        wanted -= {*_NOT_QUICK, *(row.name for row in RECOMMENDED)}
     number = accounts or (400 if quick else MarketConfig().accounts)
     # Small markets get more conversions, so that both outcomes are in every part.
     share = min(max(MarketConfig().conversions, 60 / number), 0.4)
@@ -244,7 +244,7 @@ def _plan(
         fresh=2 * number,
         seeds=1 if quick else seeds,
         epochs=epochs or (2 if quick else None),
-        rows=tuple(row for row in ROWS if row.name in wanted),
+        rows=tuple(row for row in ALL if row.name in wanted),
         static=tuple(row for row in STATIC if not quick or "baseline" not in row.name),
         choices=2 if quick else None,
         rules=RULES[:2] if quick else RULES,

@@ -4,7 +4,7 @@ import pytest
 
 from hanjax.errors import ConfigError
 from hanjax.reproduction.choices import CHOICES, measured_rows
-from hanjax.reproduction.rows import GRID, ROWS, STATIC, row_named
+from hanjax.reproduction.rows import ALL, GRID, ROWS, STATIC, row_named
 from hanjax.reproduction.store import Key
 
 PAPER = {"2": [0.74, 0.82], "3": [0.86, 0.87, 0.87, 0.83, 0.67, 0.69], "4": [0.85, 0.85, 0.86]}
@@ -16,7 +16,7 @@ def test_the_paper_s_figures_stand_in_its_order(table):
 
 
 def test_names_are_unique_and_known():
-    names = [row.name for row in (*ROWS, *STATIC, *measured_rows())]
+    names = [row.name for row in (*ALL, *STATIC, *measured_rows())]
     assert len(set(names)) == len(names)
     assert [row_named(name).name for name in GRID] == list(GRID)
     with pytest.raises(ConfigError, match="experiment-3"):
@@ -24,7 +24,7 @@ def test_names_are_unique_and_known():
 
 
 def test_every_row_differs_from_every_other_in_what_it_is_stored_under():
-    rows = [row for row in (*ROWS, *STATIC)]
+    rows = [row for row in (*ALL, *STATIC)]
     assert len({Key.of(row, row.config(), 0, "w", "d").digest for row in rows}) == len(rows)
     row = row_named("experiment-3")
     keys = {Key.of(row, row.config(), 0, "w", "d").digest, Key.of(row, row.config(), 1, "w", "d").digest}

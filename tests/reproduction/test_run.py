@@ -26,6 +26,11 @@ class Broken:
         """Fails as a training does whose loss ceases to be finite, only sooner."""
         raise RunError("Epoch 1, step 1 of 2: the loss is nan.")
 
+    @staticmethod
+    def member_logit(initial_logit):
+        """Anything."""
+        return 0.0
+
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
@@ -153,5 +158,5 @@ def test_data_without_conversions_in_the_test_are_refused(tmp_path):
 def test_every_part_in_small(tmp_path):
     found = hanjax.reproduce(tmp_path, quick=True, accounts=150, epochs=1, resamples=50)
     assert {"experiments", "orderings", "choices", "static", "grid", "winners", "members"} <= set(found.tables)
-    assert set(found.tables["experiments"]["row"]) < {row.name for row in (*all_rows.ROWS, all_rows.NORMALIZED)}
+    assert set(found.tables["experiments"]["row"]) < {row.name for row in (*all_rows.ALL, all_rows.NORMALIZED)}
     assert not len(found.tables["failures"])
