@@ -1,11 +1,12 @@
 """What networks are held against: scikit-learn's classifiers on counts of the same windows, and the oracles."""
 
+import importlib.util
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from hanjax.errors import DataError
+from hanjax.errors import DataError, RunError
 from hanjax.reproduction.worlds import Panels, World
 from hanjax.types import Panel
 
@@ -69,13 +70,14 @@ def fit_counts(kind: str, panels: Panels, seed: int) -> dict[str, Float[np.ndarr
         Log-odds of each test's samples.
 
     Raises:
-        ImportError: if scikit-learn is not installed.
+        RunError: if scikit-learn is not installed.
     """
     need("sklearn", "scikit-learn")
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits  # scikit-learn needs it, too
 
     model: Any
     if kind == "regression":
@@ -92,8 +94,9 @@ def fit_counts(kind: str, panels: Panels, seed: int) -> dict[str, Float[np.ndarr
         )
     label = panels.train.batch.label[:, 0]
     known = ~np.isnan(label)
-    model.fit(features(panels.train)[known], label[known].astype(int))
-    with np.errstate(divide="ignore"):
+    # One thread: where others want the cores, too, OpenMP's threads wait for each other for minutes.
+    with threadpool_limits(limits=1):
+        model.fit(features(panels.train)[known], label[known].astype(int))
         return {name: _log_odds(model.predict_proba(features(test))[:, 1]) for name, test in panels.tests.items()}
 
 
@@ -137,12 +140,10 @@ def need(module: str, package: str) -> None:
         package: what is installed.
 
     Raises:
-        ImportError: if it is missing.
+        RunError: if it is missing.
     """
-    import importlib.util
-
     if importlib.util.find_spec(module) is None:
-        raise ImportError(f'{package} is needed for this: pip install "hanjax[reproduce]"')
+        raise RunError(f'{package} is not installed, and this needs it: pip install "hanjax[reproduce]"')
 
 
 def _log_odds(probability: np.ndarray) -> np.ndarray:

@@ -117,7 +117,7 @@ class Telling(NamedTuple):
 RULES = (
     "Left: of the accounts with at least 10 cut-offs that never convert and whose score never leaves the lower half of "
     "all scores, the one whose highest individual lies furthest above the group, in log-odds, at the median cut-off.",
-    "Right: of the accounts with at least 6 cut-offs that convert, the one whose score rises most in log-odds from the "
+    "Right: of the accounts with at least 8 cut-offs that convert, the one whose score rises most in log-odds from the "
     "median of all but its last two cut-offs to the highest of these two, less the range of the earlier ones.",
 )
 """How the two accounts are chosen, in words."""
@@ -141,7 +141,7 @@ def telling_accounts(scored: Scored) -> Telling:
         converts = (scored.label[rows] == 1).any()
         if not converts and len(rows) >= 10 and own.max() <= middle:
             flat.append((float(np.median(best[rows] - own)), account))
-        if converts and len(rows) >= 6:
+        if converts and len(rows) >= 8:
             calm, last = own[:-2], own[-2:]
             rising.append((float(last.max() - np.median(calm) - np.ptp(calm)), account))
     return Telling(*(int(max(found)[1]) if found else None for found in (flat, rising)))

@@ -120,8 +120,7 @@ def reproduce(
     Raises:
         ConfigError: if a row or a part does not exist.
         DataError: if the data are not what they should be.
-        RunError: if a finished row is damaged.
-        ImportError: if scikit-learn is missing.
+        RunError: if a finished row is damaged, or scikit-learn is not installed.
 
     Example:
         >>> import hanjax

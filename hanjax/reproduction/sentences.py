@@ -172,7 +172,10 @@ def consequence(record: Found) -> str:
         parts.append(f"too small to be told from chance: {'; '.join(small)}")
     if large:
         parts.append(f"large enough: {'; '.join(large)}")
-    return f"Held against that, differences in the paper are {', and '.join(parts)}."
+    return (
+        f"Held against that, differences in the paper are {', and '.join(parts)}. The paper does not say how many of its "
+        f"381 test accounts convert: with many more than {record['conversions']}, smaller differences could be told."
+    )
 
 
 def grid(winners: list[Found]) -> str:

@@ -1,0 +1,115 @@
+"""Data and split: what is held out stays out, and what tabular models are given is counted right."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import pytest
+
+from hanjax.config import PanelConfig
+from hanjax.errors import DataError, RunError
+from hanjax.reproduction.analyses import last_week
+from hanjax.reproduction.counts import activity_totals, features, fit_counts, need, oracle
+from hanjax.reproduction.members import true_interest
+from hanjax.reproduction.worlds import encode_world, eventually, given_world, simulated_world
+from hanjax.simulation.settings import MarketConfig
+
+VOLUMES = dataclasses.replace(PanelConfig.paper(), volumes=True)
+
+
+@functools.cache
+def world():
+    return simulated_world(MarketConfig(accounts=90, conversions=0.3, seed=4), fresh=30)
+
+
+@functools.cache
+def panels():
+    return encode_world(world(), VOLUMES)
+
+
+def test_the_paper_s_split_and_nothing_of_the_test_in_training():
+    train, test = (set(panel.samples["account_id"]) for panel in (panels().train, panels().tests["test"]))
+    assert not train & test
+    assert (~world().training).sum() == round(90 * 381 / 2516)
+    assert len(panels().accounts["fresh"]) == 30
+
+
+def test_a_third_keeps_the_test_and_has_another_digest():
+    small = world().third()
+    assert small.training.sum() == pytest.approx(world().training.sum() / 3, abs=1.5)
+    assert not (small.training & ~world().training).any()
+    assert small.digest != world().digest and small.fresh is None and small.digest == world().third().digest
+
+
+def test_other_data_or_another_split_have_another_digest():
+    tables = world().tables
+    alike = given_world(tables).digest
+    assert given_world(tables).digest == alike
+    assert given_world(tables._replace(events=tables.events.iloc[1:])).digest != alike
+    folds = tables.accounts[["account_id"]].assign(fold=np.arange(90) % 2)
+    assert given_world(tables._replace(folds=folds)).digest != alike
+
+
+def test_one_sample_an_account_for_the_static_task():
+    panel = panels().tests["test"]
+    static = eventually(panel, place=8)
+    assert static.samples["account_id"].is_unique
+    for sample, label in zip(static.samples.itertuples(), static.batch.label[:, 0], strict=True):
+        own = panel.samples["account_id"] == sample.account_id
+        assert (panel.samples["cutoff"][own].sort_values().iloc[7]) == sample.cutoff
+        assert label == np.nanmax(panel.batch.label[own.to_numpy(), 0])
+
+
+def test_features_are_counts_of_the_log():
+    panel, tables = panels().tests["test"], world().tables
+    width = panel.batch.counts.shape[1]
+    found = np.expm1(features(panel)[:, : 4 * width]).reshape(-1, 4, width).sum(axis=2)
+    events = tables.events
+    gone = tables.events[tables.events["activity"] == "unsubscribe email"]["individual_id"]
+    left = tables.individuals["account_id"][tables.individuals["individual_id"].isin(gone)]
+    accounts = set(tables.accounts["account_id"]) - set(left)
+    checked = 0
+    for row, sample in enumerate(panel.samples.itertuples()):
+        if sample.account_id in accounts and row % 7 == 0:
+            week = np.timedelta64(7, "D")
+            stamp = events["timestamp"][events["account_id"] == sample.account_id]
+            starts = [sample.cutoff - back * week for back in (4, 3, 2, 1)]
+            counts = [((stamp >= start) & (stamp < start + week)).sum() for start in starts]
+            np.testing.assert_allclose(found[row], counts, rtol=1e-4, atol=1e-4)
+            assert last_week(panel)[row] == counts[-1]
+            assert activity_totals(panel)[row].sum() == sum(counts)
+            checked += 1
+    assert checked > 5
+
+
+@pytest.mark.parametrize("kind", ["regression", "boosting"])
+def test_classifiers_on_counts_score_every_test(kind):
+    found = fit_counts(kind, panels(), seed=0)
+    assert {name: len(values) for name, values in found.items()} == {
+        name: len(test.samples) for name, test in panels().tests.items()
+    }
+    assert all(np.isfinite(values).all() for values in found.values())
+
+
+def test_the_truth_is_that_of_each_test_s_own_market():
+    found = oracle("latent_oracle", panels(), world())
+    assert all(not np.isnan(values).any() for values in found.values()) and set(found) == {"test", "fresh"}
+    with pytest.raises(DataError, match="simulated"):
+        oracle("latent_oracle", panels(), given_world(world().tables))
+
+
+def test_everybody_s_interest_is_known():
+    panel, truth = panels().tests["test"], world().market.individual_truth
+    interest = true_interest(panel, truth)
+    np.testing.assert_array_equal(~np.isnan(interest), panel.batch.member_mask)
+
+
+def test_volumes_are_asked_for():
+    plain = encode_world(world(), PanelConfig.paper())
+    with pytest.raises(DataError, match="volumes"):
+        features(plain.train)
+
+
+def test_a_missing_package_is_named():
+    with pytest.raises(RunError, match=r"hanjax\[reproduce\]"):
+        need("no_such_module", "no-such-package")
