@@ -173,8 +173,8 @@ def consequence(record: Found) -> str:
     if large:
         parts.append(f"large enough: {'; '.join(large)}")
     return (
-        f"Held against that, differences in the paper are {', and '.join(parts)}. The paper does not say how many of its "
-        f"381 test accounts convert: with many more than {record['conversions']}, smaller differences could be told."
+        f"Held against that, differences in the paper are {', and '.join(parts)}. The paper does not say how many of "
+        f"its 381 test accounts convert: with many more than {record['conversions']}, smaller differences could be told."
     )
 
 
