@@ -29,6 +29,9 @@ hanjax COMMAND --help lists a command's options. A data set is a folder with eve
 .parquet, .csv or .csv.gz.
 """
 
+PRESETS = {"default": Config, "paper": Config.paper, "recommended": Config.recommended}
+"""Settings to start from, by name."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command.
@@ -168,11 +171,11 @@ def fit(argv: Sequence[str]) -> None:
     parser = _parser("fit", "Trains a model on a data set.", out="the run folder (default: run)")
     parser.add_argument("data", metavar="DATA", help="folder of the tables")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted training, to the same bits")
-    parser.add_argument("--paper", action="store_true", help="start from the paper's settings instead of the defaults")
+    parser.add_argument("--preset", choices=PRESETS, default="default", help="the settings to start from")
     for part, title in ((PanelConfig, "data"), (ModelConfig, "model"), (TrainConfig, "training")):
         add_options(parser, part, title)
     arguments = parser.parse_args(argv)
-    config = _settings(arguments, Config.paper() if arguments.paper else Config())
+    config = _settings(arguments, PRESETS[arguments.preset]())
     out = arguments.out or Path("run")
     _fit(arguments.data, out, config, resume=arguments.resume)
     print(f"Next: {shlex.join(['hanjax', 'evaluate', str(out), arguments.data])}")

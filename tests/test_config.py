@@ -96,6 +96,19 @@ def changed():
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("preset", [Config.paper, Config.recommended])
+def test_presets_differ_from_the_defaults_and_survive_json(preset):
+    config = preset()
+    assert config != Config() and Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_the_data_hold_what_the_model_reads():
+    with pytest.raises(ConfigError, match="volumes: expected True, because of period_input='both', got False"):
+        Config().replace(period_input="both")
+    with pytest.raises(ConfigError, match="gaps: expected True, because of time='gated', got False"):
+        Config().replace(time="gated")
+
+
 def test_settings_survive_json(tmp_path):
     config, default = changed(), Config()
     for part in ("panel", "model", "train"):
