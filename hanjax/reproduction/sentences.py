@@ -174,7 +174,7 @@ def consequence(record: Found) -> str:
         parts.append(f"large enough: {'; '.join(large)}")
     return (
         f"Held against that, differences in the paper are {', and '.join(parts)}. The paper does not say how many of "
-        f"its 381 test accounts convert: with many more than {record['conversions']}, smaller differences could be told."
+        f"its 381 test accounts convert; if many more than {record['conversions']}, smaller differences can be told."
     )
 
 
