@@ -26,7 +26,7 @@ from benchmarks.machine import describe_machine
 from hanjax.evaluation.intervals import account_weights, difference, interval
 from hanjax.reproduction.jobs import make_jobs, run_jobs
 from hanjax.reproduction.measures import Measured, measure
-from hanjax.reproduction.rows import RECOMMENDED, ROWS, Row
+from hanjax.reproduction.rows import ALL, Row
 from hanjax.reproduction.run import tqdm_progress
 from hanjax.reproduction.store import Store
 from hanjax.reproduction.worlds import World, given_world
@@ -37,10 +37,7 @@ REFERENCE = "recommended"
 def rows_for(period: str) -> dict[str, Row]:
     """The rows that can be trained on real data, at a period."""
     changes = (("period", period), ("opt_out_activity", None))
-    rows = [*ROWS, *RECOMMENDED]
-    named = {row.name for row in rows}
-    assert REFERENCE in named
-    real = [row for row in rows if row.kind not in ("latent_oracle", "log_oracle") and not row.naive]
+    real = [row for row in ALL if row.kind not in ("latent_oracle", "log_oracle") and not row.naive]
     return {row.name: dataclasses.replace(row, changes=(*row.changes, *changes)) for row in real}
 
 

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hanjax.config import Config
+from hanjax.config import Config, PanelConfig
 from hanjax.errors import ConfigError
 
 Kind = Literal["network", "regression", "boosting", "latent_oracle", "log_oracle"]
@@ -139,13 +139,17 @@ ROWS: tuple[Row, ...] = (
 )
 """Rows of the tables, those with equal data together."""
 
+# The samples have to be those of the other rows, member by member.
+_SAME_MEMBERS = (("opt_out_activity", PanelConfig.paper().opt_out_activity),)
+
 RECOMMENDED: tuple[Row, ...] = (
-    Row(name="recommended", title="Recommended preset", preset="recommended"),
+    Row(name="recommended", title="Recommended preset", preset="recommended", changes=_SAME_MEMBERS),
     Row(
         name="regression-recommended",
         title="Logistic regression on what the recommended preset is given (scikit-learn)",
         kind="regression",
         preset="recommended",
+        changes=_SAME_MEMBERS,
         once=True,
     ),
     Row(
@@ -153,6 +157,7 @@ RECOMMENDED: tuple[Row, ...] = (
         title="Histogram gradient boosting on what the recommended preset is given (scikit-learn)",
         kind="boosting",
         preset="recommended",
+        changes=_SAME_MEMBERS,
     ),
 )
 """The recommended preset, and what it has to beat."""
