@@ -41,20 +41,37 @@ def rows_for(period: str) -> dict[str, Row]:
     return {row.name: dataclasses.replace(row, changes=(*row.changes, *changes)) for row in real}
 
 
+def worlds_of(tables: hanjax.Tables) -> dict[int, World]:
+    """Each fold as the test, all others for training."""
+    folds = sorted(set(tables.folds["fold"].to_pylist()))
+    return {fold: given_world(tables, name=f"asfi-{fold}", test_fold=fold) for fold in folds}
+
+
+def train(rows: dict[str, Row], worlds: dict[int, World], store: Store, *, seeds: int, epochs: int | None) -> None:
+    """Trains what is not finished yet."""
+    every = [make_jobs(list(rows.values()), world, seeds=seeds, epochs=epochs) for world in worlds.values()]
+    run_jobs([job for jobs in every for job in jobs], store, progress=tqdm_progress())
+
+
 def over_folds(measured: list[Measured]) -> tuple[float, np.ndarray]:
     """The mean AUC over folds, and the same on each resample of the accounts within folds."""
     values = [np.mean(one.areas) for one in measured]
     return float(np.mean(values)), np.mean([one.resampled for one in measured], axis=0)
 
 
-def table(rows: dict[str, Row], worlds: dict[int, World], store: Store, *, seeds: int, epochs: int | None) -> Any:
+def table(
+    rows: dict[str, Row], worlds: dict[int, World], store: Store, *, test: str = "test", seeds: int, epochs: int | None
+) -> list[dict[str, Any]]:
     """The figures of every row that is finished in all folds."""
-    weights = {fold: account_weights(int((~world.training).sum()), seed=fold) for fold, world in worlds.items()}
+    weights = {}
+    for fold, world in worlds.items():
+        accounts = int((~world.training).sum()) if world.fresh is None else len(world.fresh.tables.accounts)
+        weights[fold] = account_weights(accounts, seed=fold)
     found: dict[str, list[Measured]] = {}
     for name, row in rows.items():
         for fold, world in worlds.items():
             done = [store.read(job.key) for job in make_jobs([row], world, seeds=seeds, epochs=epochs)]
-            scores = [one.scores["test"] for one in done if one is not None and not one.error]
+            scores = [one.scores[test] for one in done if one is not None and not one.error]
             if scores:
                 found.setdefault(name, []).append(measure(scores, weights[fold], periods=False))
     records = []
@@ -76,10 +93,10 @@ def table(rows: dict[str, Row], worlds: dict[int, World], store: Store, *, seeds
     return records
 
 
-def markdown(records: list[dict[str, Any]], period: str) -> str:
+def markdown(records: list[dict[str, Any]], title: str) -> str:
     """The table as text."""
     lines = [
-        f"| row ({period}) | AUC | 95 % interval | minus {REFERENCE} | 95 % interval |",
+        f"| {title} | AUC | 95 % interval | minus {REFERENCE} | 95 % interval |",
         "|---|--:|:-:|--:|:-:|",
     ]
     for row in records:
@@ -113,17 +130,12 @@ def main() -> None:
     epochs = 2 if arguments.quick else arguments.epochs
     rows = rows_for(arguments.period)
     rows = rows if names is None else {name: rows[name] for name in names}
-    folds = sorted(set(tables.folds["fold"].to_pylist()))[: 1 if arguments.quick else None]
-    worlds = {int(fold): given_world(tables, name=f"asfi-{fold}", test_fold=int(fold)) for fold in folds}
+    worlds = worlds_of(tables)
+    worlds = dict(list(worlds.items())[:1]) if arguments.quick else worlds
     store = Store(arguments.out / "rows")
-    jobs = [
-        job
-        for world in worlds.values()
-        for job in make_jobs(list(rows.values()), world, seeds=arguments.seeds, epochs=epochs)
-    ]
-    run_jobs(jobs, store, progress=tqdm_progress())
+    train(rows, worlds, store, seeds=arguments.seeds, epochs=epochs)
     records = table(rows, worlds, store, seeds=arguments.seeds, epochs=epochs)
-    text = markdown(records, arguments.period)
+    text = markdown(records, f"row ({arguments.period})")
     print(text)
     about = {"machine": describe_machine(), "period": arguments.period, "seeds": arguments.seeds, "folds": len(worlds)}
     (arguments.out / "table.json").write_text(json.dumps({**about, "rows": records}, indent=2) + "\n")

@@ -1,0 +1,92 @@
+"""What is each ingredient of the recommended preset worth? One left out, or exchanged, at a time.
+
+Command:  python -m benchmarks.ablation --out FOLDER [--data market|asfi] [--rows NAME ...] [--seeds 1] [--quick]
+Time:     about an hour on two cores for either; finished rows are kept in FOLDER
+Expects:  for asfi, $HANJAX_DATA/asfi (see benchmarks/asfi.py); without it the script says so and ends.
+Prints:   AUC of every row with an interval by resampling accounts, and the paired difference to the preset; of asfi at
+          monthly periods, mean over five folds, of the simulated market on fresh accounts; writes table.json and
+          table.md.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import hanjax
+from benchmarks.asfi import markdown, table, train, worlds_of
+from benchmarks.machine import describe_machine
+from hanjax.reproduction.rows import RECOMMENDED, Row
+from hanjax.reproduction.store import Store
+from hanjax.reproduction.worlds import simulated_world
+from hanjax.simulation import MarketConfig
+
+CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
+    "no-counts": ("order alone, no counts of a period", {"period_input": "sequence"}),
+    "no-order": ("counts alone, no order", {"period_input": "counts"}),
+    "no-account-numbers": ("no numbers of the account as of the cut-off", {"account_numbers": ()}),
+    "no-account-counts": (
+        "no counts of the whole account",
+        {"account_numbers": ("periods_observed", "log_periods_observed", "individuals_so_far")},
+    ),
+    "no-member-numbers": ("no numbers of the members", {"member_numbers": ()}),
+    "one-horizon": ("the next period alone", {"horizons": (1,)}),
+    "no-dropout": ("no dropout", {"dropout": 0.0, "member_dropout": 0.0}),
+    "no-decay": ("no weight decay", {"weight_decay": 0.0}),
+    "one-network": ("one network", {"ensemble": 1}),
+    "larger-steps": ("learning rate 0.01", {"learning_rate": 0.01}),
+    "other-members": ("members are those active within the window", {"membership": "active"}),
+    "gated-attention": ("gated attention over members", {"aggregator": "gated_attention"}),
+    "set-transformer": ("set transformer over members", {"aggregator": "set_transformer"}),
+    "mean-log-odds": ("mean log-odds of members", {"aggregator": "mean_log_odds", "account_head": True}),
+}
+"""What is left out or exchanged, by name of the row."""
+
+
+def rows_for(data: str) -> dict[str, Row]:
+    """The preset and every change of it."""
+    preset = RECOMMENDED[0]
+    if data == "asfi":
+        preset = dataclasses.replace(preset, changes=(("period", "M"), ("horizons", (1, 3, 6))))
+    rows = {preset.name: preset}
+    for name, (title, changes) in CHANGES.items():
+        rows[name] = dataclasses.replace(preset, name=name, title=title, changes=(*preset.changes, *changes.items()))
+    return rows
+
+
+def main() -> None:
+    """Trains what is missing, and writes the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", choices=("market", "asfi"), default="market")
+    parser.add_argument("--out", type=Path, required=True, help="folder for finished rows and the table")
+    parser.add_argument("--rows", nargs="+", help="names of rows; all when not given")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each row and fold")
+    parser.add_argument("--quick", action="store_true", help="a small market, one epoch, two rows")
+    arguments = parser.parse_args()
+    rows = rows_for(arguments.data)
+    names = list(rows)[:2] if arguments.quick else arguments.rows
+    rows = rows if names is None else {name: rows[name] for name in names}
+    if arguments.data == "asfi":
+        folder = Path(os.environ.get("HANJAX_DATA", "")) / "asfi"
+        if not (folder / "events.parquet").exists():
+            print(f"skipped: {folder} is not there; set HANJAX_DATA to the folder that holds asfi.")
+            return
+        worlds = worlds_of(hanjax.read(folder))
+    else:
+        market = MarketConfig(accounts=300, conversions=0.3) if arguments.quick else MarketConfig()
+        worlds = {0: simulated_world(market, fresh=2 * market.accounts)}
+    store, epochs = Store(arguments.out / "rows"), 1 if arguments.quick else None
+    train(rows, worlds, store, seeds=arguments.seeds, epochs=epochs)
+    test = "test" if arguments.data == "asfi" else "fresh"
+    records = table(rows, worlds, store, test=test, seeds=arguments.seeds, epochs=epochs)
+    text = markdown(records, f"recommended preset ({arguments.data})")
+    print(text)
+    about = {"machine": describe_machine(), "data": arguments.data, "seeds": arguments.seeds}
+    (arguments.out / "table.json").write_text(json.dumps({**about, "rows": records}, indent=2) + "\n")
+    (arguments.out / "table.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()
