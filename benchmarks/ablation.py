@@ -1,6 +1,6 @@
 """What is each ingredient of the recommended preset worth? One left out, or exchanged, at a time.
 
-Command:  python -m benchmarks.ablation --out FOLDER [--data market|asfi] [--rows NAME ...] [--seeds 1] [--quick]
+Command:  python -m benchmarks.ablation [--out FOLDER] [--data market|asfi] [--rows NAME ...] [--seeds 1] [--quick]
 Time:     about an hour on two cores for either; finished rows are kept in FOLDER
 Expects:  for asfi, $HANJAX_DATA/asfi (see benchmarks/asfi.py); without it the script says so and ends.
 Prints:   AUC of every row with an interval by resampling accounts, and the paired difference to the preset; of asfi at
@@ -60,7 +60,7 @@ def main() -> None:
     """Trains what is missing, and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", choices=("market", "asfi"), default="market")
-    parser.add_argument("--out", type=Path, required=True, help="folder for finished rows and the table")
+    parser.add_argument("--out", type=Path, default=Path("hanjax-ablation"), help="folder for rows and the table")
     parser.add_argument("--rows", nargs="+", help="names of rows; all when not given")
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each row and fold")
     parser.add_argument("--quick", action="store_true", help="a small market, one epoch, two rows")

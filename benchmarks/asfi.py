@@ -1,6 +1,6 @@
 """Which of the paper's findings hold for groups that decide for real? Five fixed folds of Apache Incubator projects.
 
-Command:  HANJAX_DATA=<folder> python -m benchmarks.asfi --out FOLDER [--period W-SAT|M] [--rows NAME ...] [--quick]
+Command:  HANJAX_DATA=<folder> python -m benchmarks.asfi [--out FOLDER] [--period W-SAT|M] [--rows NAME ...] [--quick]
 Time:     about two hours on two cores at weekly periods, with all rows; finished rows are kept in FOLDER
 Expects:  $HANJAX_DATA/asfi with events, individuals, accounts and folds; it is not part of this project. Without it the
           script says so and ends.
@@ -113,7 +113,7 @@ def main() -> None:
     """Trains what is missing, and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=os.environ.get("HANJAX_DATA", ""), help="folder that holds asfi")
-    parser.add_argument("--out", type=Path, required=True, help="folder for finished rows and the table")
+    parser.add_argument("--out", type=Path, default=Path("hanjax-asfi"), help="folder for finished rows and the table")
     parser.add_argument("--period", default="W-SAT", help="W-SAT or M, for instance")
     parser.add_argument("--rows", nargs="+", help="names of rows; all when not given")
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each row and fold")

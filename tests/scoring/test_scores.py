@@ -203,7 +203,7 @@ def test_as_of_the_end_of_the_log_scores_whoever_is_still_observed(run):
     open_ended = data.accounts.groupby("account_id")["converted_at"].max().isna()
     assert set(found.accounts["account_id"]) == set(open_ended.index[open_ended])
     assert set(found.accounts["cutoff"]) == {end}
-    expected = hanjax.score(run, data).accounts.query("cutoff == @end")
+    expected = hanjax.score(run, data._replace(events=events)).accounts.query("cutoff == @end")
     np.testing.assert_allclose(found.accounts["probability"], expected["probability"], atol=1e-6)
 
 
