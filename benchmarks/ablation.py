@@ -49,7 +49,7 @@ def rows_for(data: str) -> dict[str, Row]:
     """The preset and every change of it."""
     preset = RECOMMENDED[0]
     if data == "asfi":
-        preset = dataclasses.replace(preset, changes=(("period", "M"), ("horizons", (1, 3, 6))))
+        preset = dataclasses.replace(preset, changes=(*preset.changes, ("horizons", (1, 3, 6))))
     rows = {preset.name: preset}
     for name, (title, changes) in CHANGES.items():
         rows[name] = dataclasses.replace(preset, name=name, title=title, changes=(*preset.changes, *changes.items()))
@@ -73,7 +73,7 @@ def main() -> None:
         if not (folder / "events.parquet").exists():
             print(f"skipped: {folder} is not there; set HANJAX_DATA to the folder that holds asfi.")
             return
-        worlds = worlds_of(hanjax.read(folder))
+        worlds = worlds_of(hanjax.read(folder), "M")
     else:
         market = MarketConfig(accounts=300, conversions=0.3) if arguments.quick else MarketConfig()
         worlds = {0: simulated_world(market, fresh=2 * market.accounts)}

@@ -13,7 +13,6 @@ windows) and as the recommended preset (counts, ages, members' numbers).
 """
 
 import argparse
-import dataclasses
 import json
 import os
 from pathlib import Path
@@ -34,17 +33,15 @@ from hanjax.reproduction.worlds import World, given_world
 REFERENCE = "recommended"
 
 
-def rows_for(period: str) -> dict[str, Row]:
-    """The rows that can be trained on real data, at a period."""
-    changes = (("period", period), ("opt_out_activity", None))
-    real = [row for row in ALL if row.kind not in ("latent_oracle", "log_oracle") and not row.naive]
-    return {row.name: dataclasses.replace(row, changes=(*row.changes, *changes)) for row in real}
+ROWS = {row.name: row for row in ALL if row.kind not in ("latent_oracle", "log_oracle") and not row.naive}
+"""The rows that can be trained on real data."""
 
 
-def worlds_of(tables: hanjax.Tables) -> dict[int, World]:
+def worlds_of(tables: hanjax.Tables, period: str) -> dict[int, World]:
     """Each fold as the test, all others for training."""
     folds = sorted(set(tables.folds["fold"].to_pylist()))
-    return {fold: given_world(tables, name=f"asfi-{fold}", test_fold=fold) for fold in folds}
+    settings = (("period", period),)
+    return {fold: given_world(tables, name=f"asfi-{fold}", test_fold=fold, settings=settings) for fold in folds}
 
 
 def train(rows: dict[str, Row], worlds: dict[int, World], store: Store, *, seeds: int, epochs: int | None) -> None:
@@ -128,9 +125,8 @@ def main() -> None:
     tables = hanjax.read(folder)
     names = ["experiment-4", "regression", REFERENCE] if arguments.quick else arguments.rows
     epochs = 2 if arguments.quick else arguments.epochs
-    rows = rows_for(arguments.period)
-    rows = rows if names is None else {name: rows[name] for name in names}
-    worlds = worlds_of(tables)
+    rows = ROWS if names is None else {name: ROWS[name] for name in names}
+    worlds = worlds_of(tables, arguments.period)
     worlds = dict(list(worlds.items())[:1]) if arguments.quick else worlds
     store = Store(arguments.out / "rows")
     train(rows, worlds, store, seeds=arguments.seeds, epochs=epochs)

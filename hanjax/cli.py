@@ -286,18 +286,20 @@ def reproduce(argv: Sequence[str]) -> None:
     about = (
         "Trains the paper's baselines and experiments on one split, and writes report.md. Started again, it goes on."
     )
-    parser = argparse.ArgumentParser(prog="hanjax reproduce", description=about)
-    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("hanjax-paper"), help="default: hanjax-paper")
+    parser = _parser("reproduce", about, out="where (default: hanjax-paper)")
     parser.add_argument("--data", metavar="DIR", type=Path, help="your own tables instead of a simulated market")
     parser.add_argument("--quick", action="store_true", help="a small market and two epochs, to see that it works")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each model (default: 3)")
     parser.add_argument("--accounts", type=int, metavar="N", help="of the simulated market (default: the paper's 2516)")
     parser.add_argument("--rows", metavar="NAME,...", help="only these models of the tables (default: all)")
     parser.add_argument("--parts", default=",".join(PARTS), help="what to train (default: %(default)s)")
+    add_options(parser, PanelConfig, "data, of every model unless it says otherwise (default: the paper's)")
     arguments = parser.parse_args(argv)
+    stored = read_settings(arguments.config).get("panel", {}) if arguments.config else {}
     found = run(
-        arguments.out,
+        arguments.out or Path("hanjax-paper"),
         data=arguments.data,
+        settings={**stored, **given(arguments, PanelConfig)},
         quick=arguments.quick,
         seeds=arguments.seeds,
         accounts=arguments.accounts,

@@ -288,7 +288,7 @@ def test_help_and_version(capsys):
             main([command, "--help"])
         text = capsys.readouterr().out
         assert left.value.code == 0 and "--out" in text
-        assert "--config" in text or command == "reproduce"  # its rows have the paper's settings, and say what differs
+        assert "--config" in text
 
 
 def test_it_runs_from_the_source_folder():

@@ -35,7 +35,7 @@ def analyze(world: World, results: Results, out: Path) -> dict[str, Any]:
     scored = results.scores(REFERENCE, "test")
     if not scored:
         return {}
-    panels = encode_world(world, dataclasses.replace(PanelConfig.paper(), volumes=True))
+    panels = encode_world(world, dataclasses.replace(world.panel, volumes=True))
     panel, first = panels.tests["test"], scored[0]
     fresh = results.scores(REFERENCE, "fresh")
     found: dict[str, Any] = {
@@ -44,7 +44,7 @@ def analyze(world: World, results: Results, out: Path) -> dict[str, Any]:
         "figure_1": figure_1(world, panels, first, out / "figure-1.png"),
     }
     if world.market is not None:
-        found["members"] = member_table(results, panel, world.market.individual_truth)
+        found["members"] = member_table(results, panel, world)
     return found
 
 
@@ -62,22 +62,24 @@ def last_week(panel: Panel) -> np.ndarray:
     return batch.counts.sum(axis=1)[batch.count_windows[:, -1]][batch.member_windows].sum(axis=1)
 
 
-def member_table(results: Results, panel: Panel, truth: pd.DataFrame) -> Table:
+def member_table(results: Results, panel: Panel, world: World) -> Table:
     """How well each row's individual scores, and plain counts of activities, order the members of an account.
 
     Args:
         results: the finished rows.
         panel: the test, encoded with ``volumes``.
-        truth: everybody's interest at each cut-off.
+        world: a simulated one, which knows everybody's interest.
 
     Returns:
         One record a row.
     """
+    assert world.market is not None
+    truth = world.market.individual_truth
     interest, shape = true_interest(panel, truth), panel.batch.members.shape
     account = None
     table: Table = []
     for name, row in results.rows.items():
-        comparable = row.kind == "network" and _same_members(row.config().panel, PanelConfig.paper())
+        comparable = row.kind == "network" and _same_members(results.jobs[name][0].config.panel, world.panel)
         scores = [one for one in results.scores(name, "test") if len(one.own)] if comparable else []
         if not scores or len(scores[0].account) != shape[0]:
             continue
@@ -122,7 +124,7 @@ def figure_1(world: World, panels: Panels, scored: Scored, path: Path) -> dict[s
         }
     )
     scores = Scores(head.assign(probability=1 / (1 + np.exp(-scored.score.astype(float)))), individuals)
-    when, ids = conversions(world.tables, PanelConfig.paper()), panels.accounts["test"]
+    when, ids = conversions(world.tables, world.panel), panels.accounts["test"]
     chosen = [
         (ids[place], when.get(ids[place]), f"Account {ids[place]}: {title}")
         for place, title in zip(told, ("flat and low, individuals higher", "flat, then rising"), strict=True)

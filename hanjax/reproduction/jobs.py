@@ -59,9 +59,11 @@ def make_jobs(rows: Sequence[Row], world: World, *, seeds: int, epochs: int | No
     Returns:
         The jobs.
     """
-    ordered = sorted(rows, key=lambda row: repr(row.config().panel))
+    configs = {row: row.config(epochs, world.settings) for row in rows}
     return [
-        Job(row, row.config(epochs), seed, world) for row in ordered for seed in range(1 if row.once else max(seeds, 1))
+        Job(row, configs[row], seed, world)
+        for row in sorted(rows, key=lambda row: repr(configs[row].panel))
+        for seed in range(1 if row.once else max(seeds, 1))
     ]
 
 

@@ -9,6 +9,9 @@ from hanjax.errors import ConfigError
 
 Kind = Literal["network", "regression", "boosting", "latent_oracle", "log_oracle"]
 
+Settings = tuple[tuple[str, Any], ...]
+"""Settings by name, as pairs."""
+
 REFERENCE = "experiment-3"
 """The row that the others are compared with: the paper's best."""
 
@@ -35,17 +38,18 @@ class Row:
     table: str = "beyond"
     paper: float | None = None
     kind: Kind = "network"
-    changes: tuple[tuple[str, Any], ...] = ()
+    changes: Settings = ()
     naive: str | None = None
     once: bool = False
     eventually: bool = False
     preset: Literal["paper", "recommended"] = "paper"
 
-    def config(self, epochs: int | None = None) -> Config:
+    def config(self, epochs: int | None = None, settings: Settings = ()) -> Config:
         """The preset's settings with those of this row.
 
         Args:
             epochs: passes over the data instead of the paper's 20, scaled where the row itself has others.
+            settings: of all rows, where they differ from the preset; those of this row win over them.
 
         Returns:
             All settings.
@@ -56,7 +60,7 @@ class Row:
             'maximum'
         """
         preset = Config.paper() if self.preset == "paper" else Config.recommended()
-        changed = preset.replace(**dict(self.changes))
+        changed = preset.replace(**dict((*settings, *self.changes)))
         if epochs is not None:
             scaled = max(round(epochs * changed.train.epochs / Config.paper().train.epochs), 1)
             changed = changed.replace(epochs=scaled)

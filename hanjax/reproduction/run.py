@@ -5,7 +5,7 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,7 @@ def reproduce(
     out: str | Path,
     *,
     data: Data | None = None,
+    settings: Mapping[str, Any] | None = None,
     quick: bool = False,
     seeds: int = 3,
     accounts: int | None = None,
@@ -104,6 +105,8 @@ def reproduce(
     Args:
         out: the folder for everything.
         data: tables, or their folder, instead of a simulated market; then there are neither oracles nor the grid.
+        settings: of every row, where they differ from the paper's: those that the data need, such as ``columns``,
+            ``timezone``, ``period`` or ``strays``. A row's own settings win over them.
         quick: a small market, two epochs, one seed, fewer rows, choices and worlds: to see that it works.
         seeds: how often each row is trained.
         accounts: of the simulated market; None for the paper's 2,516.
@@ -118,7 +121,7 @@ def reproduce(
         The tables, and where the report is.
 
     Raises:
-        ConfigError: if a row or a part does not exist.
+        ConfigError: if a row, a part or a setting does not exist.
         DataError: if the data are not what they should be.
         RunError: if a finished row is damaged, or scikit-learn is not installed.
 
@@ -135,11 +138,12 @@ def reproduce(
     need("sklearn", "scikit-learn")
     folder = Path(out)
     plan = _plan(quick, seeds, accounts, epochs, rows, parts)
+    given = tuple((settings or {}).items())
     store = Store(folder / "rows")
     if data is None:
-        world = simulated_world(plan.market, fresh=plan.fresh)
+        world = simulated_world(plan.market, fresh=plan.fresh, settings=given)
     else:
-        world = given_world(data if isinstance(data, Tables) else read(data))
+        world = given_world(data if isinstance(data, Tables) else read(data), settings=given)
     jobs: dict[str, list[Job]] = {}
     possible = _possible(plan.rows, world)
     if "tables" in parts:
@@ -151,7 +155,7 @@ def reproduce(
         jobs["variants"] = make_jobs(measured_rows(plan.choices), small, seeds=1, epochs=plan.epochs)
     grid = plan.rules if "grid" in parts and data is None else ()
     for rule in grid:
-        ruled = simulated_world(dataclasses.replace(plan.market, rule=rule), name=rule).third()
+        ruled = simulated_world(dataclasses.replace(plan.market, rule=rule), name=rule, settings=given).third()
         jobs[f"grid {rule}"] = make_jobs(plan.grid, ruled, seeds=1, epochs=plan.epochs)
     run_jobs(_in_order(jobs), store, progress=progress)
 
@@ -289,7 +293,7 @@ def _about(
         "parts": [part for part in PARTS if part in parts],
         "trainings": len(done),
         "minutes": sum(row.seconds for row in done if row is not None) / 60,
-        "settings": Config.paper().to_dict(),
+        "settings": Config.paper().replace(**dict(world.settings)).to_dict(),
         "machine": {"processor": _processor(), "cores": os.cpu_count(), "python": platform.python_version()},
         "versions": {"hanjax": __version__, **{name: importlib.metadata.version(name) for name in packages}},
     }

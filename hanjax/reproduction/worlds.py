@@ -12,11 +12,12 @@ from jaxtyping import Bool
 from hanjax.config import Config, PanelConfig
 from hanjax.data.encoding import Encoding, fit_encoding
 from hanjax.data.log import NEVER, Log
-from hanjax.data.panel import make_panel
+from hanjax.data.panel import calendar_of, make_panel
 from hanjax.data.splits import TEST, TRAIN, split_accounts, take_accounts
 from hanjax.data.tables import check
 from hanjax.errors import DataError
 from hanjax.nn.sizes import Sizes
+from hanjax.reproduction.rows import Settings
 from hanjax.simulation import simulate
 from hanjax.simulation.settings import Market, MarketConfig
 from hanjax.types import Panel, Tables
@@ -36,6 +37,7 @@ class World:
         digest: hash of the tables' content and of the split.
         market: the truth, if it is simulated.
         fresh: further accounts of the same market, on which models are measured more sharply; None for none.
+        settings: of every row on these data, where they differ from the paper's.
     """
 
     name: str
@@ -44,6 +46,12 @@ class World:
     digest: str
     market: Market | None = None
     fresh: Market | None = None
+    settings: Settings = ()
+
+    @property
+    def panel(self) -> PanelConfig:
+        """The paper's data settings with those of these data."""
+        return Config.paper().replace(**dict(self.settings)).panel
 
     def log(self, config: PanelConfig) -> Log:
         """The checked log."""
@@ -58,7 +66,7 @@ class World:
         Returns:
             The world, without fresh accounts.
         """
-        converted = self.log(PanelConfig.paper()).converted_at != NEVER
+        converted = self.log(self.panel).converted_at != NEVER
         random, kept = np.random.default_rng(seed), np.zeros(len(self.training), bool)
         for outcome in (True, False):
             rows = random.permutation(np.flatnonzero(self.training & (converted == outcome)))
@@ -85,32 +93,33 @@ class Panels(NamedTuple):
     sizes: Sizes
 
 
-def simulated_world(market: MarketConfig, *, fresh: int = 0, name: str = "market") -> World:
+def simulated_world(market: MarketConfig, *, fresh: int = 0, name: str = "market", settings: Settings = ()) -> World:
     """Simulates a market and freezes its split: its own folds if it has such, else as many test accounts as the paper.
 
     Args:
         market: the market's settings.
         fresh: number of further accounts to measure on.
         name: the world's.
+        settings: of every row, where they differ from the paper's.
 
     Returns:
         The world.
     """
     made = simulate(market)
     further = simulate(market, accounts=fresh, seed=market.seed + _FRESH_SEED) if fresh else None
-    world = given_world(made.tables, name=name)
-    settings = repr((market, fresh))
-    digest = hashlib.sha256((world.digest + settings).encode()).hexdigest()
+    world = given_world(made.tables, name=name, settings=settings)
+    digest = hashlib.sha256((world.digest + repr((market, fresh))).encode()).hexdigest()
     return dataclasses.replace(world, market=made, fresh=further, digest=digest)
 
 
-def given_world(tables: Tables, *, name: str = "data", test_fold: int | None = None) -> World:
+def given_world(tables: Tables, *, name: str = "data", test_fold: int | None = None, settings: Settings = ()) -> World:
     """Freezes the split of some tables: a fold of ``folds`` if there are any, else the paper's share of the accounts.
 
     Args:
         tables: the tables.
         name: the world's.
         test_fold: the fold to test on; None for 1, or the first one if there is no 1.
+        settings: of every row, where they differ from the paper's.
 
     Returns:
         The world.
@@ -118,8 +127,9 @@ def given_world(tables: Tables, *, name: str = "data", test_fold: int | None = N
     Raises:
         DataError: if the tables are not what they should be, or a part lacks conversions.
     """
-    config = Config.paper()
+    config = Config.paper().replace(**dict(settings))
     log = check(tables, config.panel)
+    calendar_of(log, config.panel)  # a period that does not exist is refused before anything is trained
     train = config.train
     if log.fold is not None:
         folds = np.unique(log.fold)
@@ -135,7 +145,7 @@ def given_world(tables: Tables, *, name: str = "data", test_fold: int | None = N
             digest.update(np.ascontiguousarray(field).tobytes())
     for table in (log.categories, log.numbers, log.account_ids.to_frame()):
         digest.update(table.to_csv(index=False).encode())
-    return World(name, tables, (part == TRAIN).to_numpy(), digest.hexdigest())
+    return World(name, tables, (part == TRAIN).to_numpy(), digest.hexdigest(), settings=settings)
 
 
 def encode_world(world: World, config: PanelConfig) -> Panels:

@@ -121,12 +121,23 @@ def test_the_card_tells_measured_effects_and_choices_that_are_not_measured():
 
 def test_own_data_have_neither_oracles_nor_fresh_accounts(tmp_path):
     tables = hanjax.simulate(accounts=60, conversions=0.4, seed=3).tables
+    tables = tables._replace(events=tables.events.rename(columns={"activity": "what"}))
+    settings = {"columns": (("activity", "what"),), "period": "14D"}
     found = hanjax.reproduce(
-        tmp_path, data=tables, epochs=1, rows=["regression", "log-oracle"], parts=["tables", "grid"], resamples=20
+        tmp_path,
+        data=tables,
+        settings=settings,
+        epochs=1,
+        rows=["regression", "log-oracle"],
+        parts=["tables", "grid"],
+        resamples=20,
     )
     table = found.tables["experiments"]
+    assert found.about["settings"]["panel"]["period"] == "14D" and table["periods"].item() < 18
     assert table["row"].tolist() == ["regression"] and "fresh_auc" not in table and "grid" not in found.tables
     assert "your own data" in (tmp_path / "report.md").read_text()
+    with pytest.raises(ConfigError, match="period"):
+        hanjax.reproduce(tmp_path, data=tables, settings={**settings, "period": "fortnight"})
 
 
 def test_a_damaged_row_is_named(tmp_path):
