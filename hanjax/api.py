@@ -15,7 +15,7 @@ from hanjax.data.log import NEVER
 from hanjax.data.panel import fingerprint, make_panel
 from hanjax.data.profile import Profile, profile
 from hanjax.data.reading import read
-from hanjax.data.splits import TEST, TRAIN, VALIDATION, known_before, split_accounts, take_accounts
+from hanjax.data.splits import TEST, TRAIN, VALIDATION, deal_accounts, known_before, split_accounts, take_accounts
 from hanjax.data.tables import check
 from hanjax.errors import ConfigError, DataError, RunError
 from hanjax.evaluation.over_time import over_time, summary
@@ -130,6 +130,7 @@ def fit(
         checkpoints = Checkpoints(Path(out) / "checkpoints")
     part = run.split.loc[panel.samples["account_id"]].to_numpy()
     rows = {name: np.flatnonzero(part == name) for name in (TRAIN, VALIDATION)}
+    together = config.train.cross_validation
     try:
         fitted = fit_panel(
             panel.batch,
@@ -137,6 +138,7 @@ def fit(
             rows[VALIDATION],
             run.network,
             dataclasses.replace(config.train, positive_weight=run.positive_weight),
+            parts=deal_accounts(panel, config.train.ensemble, seed=config.train.seed) if together else None,
             checkpoints=checkpoints,
             resume=resume,
             progress=tqdm_progress(config.train.epochs) if progress else None,
@@ -145,7 +147,7 @@ def fit(
         if checkpoints is not None:
             checkpoints.close()
     run.params, run.history = fitted.params, fitted.history
-    if len(rows[VALIDATION]):
+    if together or len(rows[VALIDATION]):
         best = fitted.history.loc[fitted.best_epoch - 1]
         run.metrics["validation"] = {
             "auc": float(best["validation_auc"]),

@@ -208,6 +208,9 @@ class TrainConfig:
     )
     weight_decay: float = setting(0.0, "of AdamW, per step and unit of learning rate; 0: plain Adam")
     ensemble: int = setting(1, "networks that are trained side by side from different first parameters, and averaged")
+    cross_validation: bool = setting(
+        False, "each network of the ensemble keeps another part of the training accounts to choose the epoch"
+    )
     patience: int | None = setting(10, "stop after this many epochs without a better validation AUC; none: never")
     gradient_clip: float | None = setting(None, "largest norm of a step's gradient; none: no clipping")
     seed: int = setting(0, "of the split, the parameters and the order of the samples")
@@ -218,6 +221,8 @@ class TrainConfig:
         for name in ("epochs", "batch_size", "ensemble"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "an integer of at least 1")
         require(0 < self.learning_rate < math.inf, "learning_rate", self.learning_rate, "above 0")
+        alone = self.cross_validation and self.ensemble == 1
+        require(not alone, "ensemble", self.ensemble, "at least 2, because of cross_validation=True")
         require(0 <= self.weight_decay < math.inf, "weight_decay", self.weight_decay, "at least 0")
         weight = self.positive_weight
         require(weight is None or 0 < weight < math.inf, "positive_weight", weight, "above 0, or none")

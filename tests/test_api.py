@@ -10,6 +10,7 @@ from sklearn import metrics
 import hanjax
 from hanjax.api import _prepare
 from hanjax.data.dates import parse_date
+from hanjax.data.splits import deal_accounts
 from hanjax.errors import ConfigError, DataError, RunError
 from hanjax.run import Run
 from tests import trained
@@ -86,6 +87,20 @@ def test_validation_figures_are_those_of_the_kept_epoch():
     assert auc == pytest.approx(best["validation_auc"], abs=1e-9)
     loss = metrics.log_loss(label[mine], scores["probability"][mine])
     assert loss == pytest.approx(best["validation_log_loss"], rel=1e-4)
+
+
+def test_networks_validate_each_other_on_all_training_accounts():
+    config = trained.CONFIG.replace(ensemble=2, cross_validation=True, epochs=3)
+    run = hanjax.fit(trained.market(), config=config)
+    assert set(run.split) == {"train", "test"}
+    assert run.metrics["validation"]["auc"] == run.history["validation_auc"].max()
+    # The same from the parameters: each training sample is scored by the network that did not learn from it.
+    _, panel = _prepare(trained.market(), config)
+    own = run.network.train(run.params, panel.batch, None).logit[..., 0]
+    part, label = deal_accounts(panel, 2, seed=config.train.seed), panel.batch.label[:, 0]
+    known = ~np.isnan(label)
+    auc = metrics.roc_auc_score(label[known], own[part, np.arange(len(part))][known])
+    assert auc == pytest.approx(run.metrics["validation"]["auc"], abs=1e-6)
 
 
 def test_training_twice_gives_the_same_bits():

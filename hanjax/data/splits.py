@@ -7,6 +7,7 @@ from jaxtyping import Bool, Int
 from hanjax.config import TrainConfig
 from hanjax.data.log import ALWAYS, NEVER, Log
 from hanjax.errors import ConfigError, DataError
+from hanjax.types import Panel
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
@@ -16,7 +17,8 @@ def split_accounts(log: Log, config: TrainConfig) -> pd.Series:
 
     Args:
         log: the checked log.
-        config: ``test`` (share or number) or ``test_fold``, ``validation`` (share of the rest), ``until`` and ``seed``.
+        config: ``test`` (share or number) or ``test_fold``, ``validation`` (share of the rest; none under
+            ``cross_validation``), ``until`` and ``seed``.
 
     Returns:
         "train", "validation" or "test" by account id. With ``until`` no account is kept for the test: what comes after
@@ -40,7 +42,8 @@ def split_accounts(log: Log, config: TrainConfig) -> pd.Series:
         whole = isinstance(config.test, int)
         part[_draw(converted, config.test if whole else round(config.test * len(part)), random)] = TEST
     rest = np.flatnonzero(part == TRAIN)
-    part[rest[_draw(converted[rest], round(config.validation * len(rest)), random)]] = VALIDATION
+    share = 0.0 if config.cross_validation else config.validation
+    part[rest[_draw(converted[rest], round(share * len(rest)), random)]] = VALIDATION
     for name in (TRAIN, VALIDATION):
         outcome = converted[part == name]
         if len(outcome) and len(set(outcome)) < 2 or (name == TRAIN and not len(outcome)):
@@ -62,6 +65,33 @@ def _draw(converted: Bool[np.ndarray, " n"], size: int, random: np.random.Genera
         for outcome, n in ((True, positive), (False, size - positive))
     ]
     return np.sort(np.concatenate(drawn))
+
+
+def deal_accounts(panel: Panel, parts: int, *, seed: int) -> Int[np.ndarray, " b"]:
+    """Deals the accounts of a panel into equal parts, those that convert and the others each for themselves.
+
+    Args:
+        panel: the samples.
+        parts: how many parts.
+        seed: of the deal.
+
+    Returns:
+        The part of each sample, from 0 on; all samples of an account are in one.
+
+    Example:
+        >>> import hanjax
+        >>> from hanjax.data.splits import deal_accounts
+        >>> panel = hanjax.encode(hanjax.simulate(accounts=30, conversions=0.4, seed=1).tables)
+        >>> sorted(set(deal_accounts(panel, 3, seed=0).tolist()))
+        [0, 1, 2]
+    """
+    account, ids = pd.factorize(panel.samples["account_id"])
+    converts = np.zeros(len(ids), bool)
+    converts[account[panel.batch.label[:, 0] == 1]] = True
+    order = np.random.default_rng(seed).permutation(len(ids))
+    part = np.empty(len(ids), np.int32)
+    part[order[np.argsort(~converts[order], kind="stable")]] = np.arange(len(ids)) % parts
+    return part[account]
 
 
 def take_accounts(log: Log, wanted: Bool[np.ndarray, " a"]) -> Log:

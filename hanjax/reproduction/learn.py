@@ -8,6 +8,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from hanjax.config import Config
+from hanjax.data.splits import deal_accounts
 from hanjax.nn.ensemble import ensemble
 from hanjax.nn.functional import network
 from hanjax.reproduction.counts import fit_counts, oracle
@@ -89,9 +90,11 @@ def learn(row: Row, config: Config, seed: int, world: World, panels: Panels) -> 
     model = network(config.model, panels.sizes, NAIVE[row.naive] if row.naive else None)
     if config.train.ensemble > 1:
         model = ensemble(model, config.train.ensemble)
-    train, validation = _split(panels.train, config.train.validation)
+    together = config.train.cross_validation
+    train, validation = _split(panels.train, 0.0 if together else config.train.validation)
     settings = dataclasses.replace(config.train, seed=seed)
-    fitted = fit_panel(panels.train.batch, train, validation, model, settings)
+    parts = deal_accounts(panels.train, settings.ensemble, seed=0) if together else None
+    fitted = fit_panel(panels.train.batch, train, validation, model, settings, parts=parts)
     found = {}
     for name, test in panels.tests.items():
         scores = score_panel(test, model, fitted.params, positive_weight=fitted.positive_weight)

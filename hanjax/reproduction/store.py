@@ -48,7 +48,13 @@ class Key:
             world: name of the data.
             data: their hash.
         """
-        described = [FORMAT, __version__, row.kind, row.naive, row.eventually, config.to_dict(), seed, data]
+        # Only what differs from the defaults, so that a setting that is added later changes nothing.
+        plain = Config().to_dict()
+        changed = {
+            part: {name: value for name, value in values.items() if value != plain[part][name]}
+            for part, values in config.to_dict().items()
+        }
+        described = [FORMAT, __version__, row.kind, row.naive, row.eventually, changed, seed, data]
         digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
         return cls(row.name, seed, world, digest)
 

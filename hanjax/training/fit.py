@@ -104,6 +104,7 @@ def fit_panel(
     network: Network,
     config: TrainConfig,
     *,
+    parts: Int[np.ndarray, " N"] | None = None,
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
     progress: Progress | None = None,
@@ -122,6 +123,9 @@ def fit_panel(
         validation_rows: ``[v]`` the samples that choose the epoch; may be empty.
         network: the model, as pure functions.
         config: the settings of training.
+        parts: ``[N]`` for each sample of the panel, the network of an ensemble that does not learn from it; then that
+            network's log-odds of the training samples choose the epoch, and ``validation_rows`` is not used. None if
+            all networks learn from all.
         checkpoints: where every epoch is saved; None for nowhere.
         resume: continue after the latest checkpoint, if there is one, instead of starting anew. That the data and the
             settings (but ``epochs`` and ``patience``) are still the same is up to the caller.
@@ -168,15 +172,17 @@ def fit_panel(
         seed = np.asarray(jax.random.key_data(jax.random.fold_in(key, epoch)))
         return plan_epoch(batch, train_rows, batch_size=config.batch_size, seed=seed)
 
-    panel = jax.device_put(batch)
-    validate = _validation(batch, validation_rows, compiled, config, weight)
+    panel, apart = jax.device_put(batch), None if parts is None else jnp.asarray(parts)
+    validate = _validation(batch, validation_rows if parts is None else train_rows, compiled, config, weight, apart)
     epoch, upcoming = len(training.history), None
     try:
         while not _finished(epoch, training.best, config):
             epoch += 1
             started, compilations = time.perf_counter(), compiled.compilations
             epoch_key = jax.random.fold_in(key, epoch)
-            state, measured = compiled.run_epoch(training.state, panel, upcoming or plan(epoch), epoch_key, weight)
+            state, measured = compiled.run_epoch(
+                training.state, panel, upcoming or plan(epoch), epoch_key, weight, apart
+            )
             upcoming = plan(epoch + 1) if epoch < config.epochs else None  # while the device is at work
             loss = _epoch_loss(jax.device_get(measured), epoch, config)
             validation_auc, log_loss = validate(state.params, panel)
@@ -251,7 +257,12 @@ def _own(tree: PyTree) -> PyTree:
 
 
 def _validation(
-    batch: Batch, rows: Int[np.ndarray, " v"], compiled: Programs, config: TrainConfig, positive_weight: float
+    batch: Batch,
+    rows: Int[np.ndarray, " v"],
+    compiled: Programs,
+    config: TrainConfig,
+    positive_weight: float,
+    apart: jax.Array | None,
 ) -> Callable[[PyTree, Batch], tuple[float, float]]:
     """Makes a function of parameters and panel that gives the AUC and the log-loss on the samples; NaN without any."""
     if len(rows) == 0:
@@ -262,7 +273,7 @@ def _validation(
     where = ~np.isnan(label)
 
     def validate(params: PyTree, panel: Batch) -> tuple[float, float]:
-        logit = np.asarray(compiled.predict(params, panel, on_device))[plan.mask].astype(np.float64)
+        logit = np.asarray(compiled.predict(params, panel, on_device, apart))[plan.mask].astype(np.float64)
         if not np.isfinite(logit).all():
             raise RunError(f"A prediction for validation is not finite. {_remedy(config)}")
         horizons = [float(auc(z, y, where=known)) for z, y, known in zip(logit.T, label.T, where.T, strict=True)]

@@ -28,10 +28,10 @@ class Network(Protocol):
         """Scores a batch."""
         ...
 
-    def train(self, params: PyTree, batch: Batch, key: Array, /) -> Output:
-        """Scores a batch while learning: with dropout, if any, and with each network of an ensemble by itself.
+    def train(self, params: PyTree, batch: Batch, key: Array | None, /) -> Output:
+        """Scores a batch while learning: with a key under dropout, if any, and each network of an ensemble by itself.
 
-        Log-odds may have further axes in front, each entry of which learns on its own.
+        Log-odds may have a further axis in front, each entry of which learns on its own.
         """
         ...
 
@@ -90,9 +90,10 @@ class Programs(NamedTuple):
 
     Args:
         start: ``start(params) -> TrainState``.
-        run_epoch: ``run_epoch(state, panel, plan, key, positive_weight) -> (state, measurements)``; the state given is
-            used up.
-        predict: ``predict(params, panel, plan) -> logit [T, B, H]``.
+        run_epoch: ``run_epoch(state, panel, plan, key, positive_weight, apart) -> (state, measurements)``; the state
+            given is used up. ``apart [N]`` names for each sample of the panel the network of an ensemble that does not
+            learn from it; None if all learn from all.
+        predict: ``predict(params, panel, plan, apart) -> logit [T, B, H]``; with ``apart`` of that network alone.
     """
 
     start: Callable[[PyTree], TrainState]
@@ -122,7 +123,7 @@ def _programs(network: Network, whose: str, rate: float, decay: float, clip: flo
     optimizer = adam if clip is None else optax.chain(optax.clip_by_global_norm(clip), adam)
 
     def run_epoch(
-        state: TrainState, panel: Batch, plan: Plan, key: Array, positive_weight: float
+        state: TrainState, panel: Batch, plan: Plan, key: Array, positive_weight: float, apart: Array | None = None
     ) -> tuple[TrainState, Measurements]:
         def one_step(state: TrainState, step: tuple[Plan, Array]) -> tuple[TrainState, Measurements]:
             batch = gather(panel, step[0])
@@ -131,6 +132,9 @@ def _programs(network: Network, whose: str, rate: float, decay: float, clip: flo
                 output = network.train(params, batch, jax.random.fold_in(key, step[1]))
                 logit, label, where = of_account(output, batch) if whose == "account" else of_individuals(output, batch)
                 label, where = jnp.broadcast_to(label, logit.shape), jnp.broadcast_to(where, logit.shape)
+                if apart is not None:
+                    learns = apart[step[0].samples][None] != jnp.arange(len(logit))[:, None]
+                    where = where & jnp.expand_dims(learns, range(2, logit.ndim))
                 return cross_entropy_loss(logit, label, positive_weight=positive_weight, where=where), where.sum()
 
             (loss, outcomes), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
@@ -152,8 +156,14 @@ def _programs(network: Network, whose: str, rate: float, decay: float, clip: flo
         known = batch.label_mask[:, None] & batch.member_mask[..., None]
         return output.member_logit, batch.label[:, None], known
 
-    def predict(params: PyTree, panel: Batch, plan: Plan) -> Float[Array, "T B H"]:
-        return jax.lax.map(lambda step: network.apply(params, gather(panel, step)).logit, plan)
+    def predict(params: PyTree, panel: Batch, plan: Plan, apart: Array | None = None) -> Float[Array, "T B H"]:
+        def one_step(step: Plan) -> Float[Array, "B H"]:
+            if apart is None:
+                return network.apply(params, gather(panel, step)).logit
+            logit = network.train(params, gather(panel, step), None).logit
+            return jnp.take_along_axis(logit, apart[step.samples][None, :, None], axis=0)[0]
+
+        return jax.lax.map(one_step, plan)
 
     return Programs(
         start=lambda params: TrainState(params, optimizer.init(params)),

@@ -7,7 +7,7 @@ import pytest
 from hanjax.api import _prepare
 from hanjax.config import TrainConfig
 from hanjax.data.log import NEVER
-from hanjax.data.splits import TEST, TRAIN, VALIDATION, known_before, split_accounts, take_accounts
+from hanjax.data.splits import TEST, TRAIN, VALIDATION, deal_accounts, known_before, split_accounts, take_accounts
 from hanjax.data.tables import check
 from hanjax.errors import ConfigError, DataError
 from hanjax.types import Tables
@@ -57,6 +57,23 @@ def test_each_part_has_its_share_of_conversions(share):
     converted = parts.index < round(200 * share)
     for _, which in parts.groupby(parts).indices.items():
         assert abs(converted[which].sum() - share * len(which)) <= 1
+
+
+def test_accounts_are_dealt_whole_in_equal_parts_with_equal_shares_of_conversions():
+    panel = trained.panel()
+    part = deal_accounts(panel, 3, seed=0)
+    table = panel.samples.assign(part=part, label=panel.batch.label[:, 0])
+    by_account = table.groupby("account_id").agg(
+        parts=("part", "nunique"), part=("part", "first"), won=("label", "max")
+    )
+    assert (by_account["parts"] == 1).all()
+    for rows in (by_account, by_account[by_account["won"] == 1]):
+        assert np.ptp(rows["part"].value_counts()) <= 1
+    assert (deal_accounts(panel, 3, seed=0) == part).all() and (deal_accounts(panel, 3, seed=1) != part).any()
+
+
+def test_under_cross_validation_no_account_is_kept_for_validation():
+    assert VALIDATION not in set(split(100, validation=0.15, cross_validation=True, ensemble=2))
 
 
 def test_the_seed_draws_and_nothing_else():

@@ -133,6 +133,27 @@ def test_networks_side_by_side_learn_as_each_would_alone():
             np.testing.assert_allclose(state.params[name][i], value, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
+def test_a_network_learns_nothing_from_its_own_part_and_alone_predicts_it():
+    whole, plan = panel(41), plan_epoch(panel(41), np.arange(41), batch_size=16, seed=SEED)
+    together = programs(Pair(), dataclasses.replace(CONFIG, gradient_clip=1e9))
+    apart = jnp.arange(41) % 2
+    flipped = whole._replace(label=np.where(apart[:, None] == 0, 1 - whole.label, whole.label))
+
+    def trained(data):
+        state = together.start(Pair().init(jax.random.key(0), jnp.zeros(1)))
+        return together.run_epoch(state, data, plan, KEY, 5.0, apart)[0].params
+
+    one, other = trained(whole), trained(flipped)
+    for name in one:
+        np.testing.assert_array_equal(one[name][0], other[name][0], err_msg=name)
+        assert (one[name][1] != other[name][1]).any(), name
+    plan = plan_epoch(whole, np.arange(41), batch_size=16, seed=None)
+    logit = np.asarray(together.predict(one, whole, plan, apart))[plan.mask]
+    dense = decode(whole)
+    each = np.stack([dense_logit(jax.tree.map(operator.itemgetter(i), one), dense) for i in range(2)])
+    np.testing.assert_allclose(logit, each[np.asarray(apart), np.arange(41)], rtol=1e-5, atol=1e-6)
+
+
 def test_an_individual_loss_needs_individual_log_odds():
     class Nameless(Linear):
         def train(self, params, batch, key):
