@@ -1,23 +1,35 @@
 """How good are the aggregations alone, as multiple-instance learners, beside published figures?
 
-Command:  HANJAX_DATA=<folder> python -m benchmarks.mil [--set musk1|fox|musk2] [--aggregators NAME ...] [--quick]
-Time:     a few minutes for each data set and aggregation on two cores (all folds train side by side)
+Command:  HANJAX_DATA=<folder> python -m benchmarks.mil [--set musk1|fox|musk2] [--aggregators NAME ...] [--batch N]
+          [--choose-epoch | --choose-settings] [--quick]
+Time:     some minutes for each data set, aggregation and setting on two cores
 Expects:  $HANJAX_DATA/mil with <set>.csv.gz (bag_id, label, instance_id, f0, ...) and <set>_folds.csv (five repeats of
           stratified 10-fold); it is not part of this project. Without it the script says so and ends.
-Prints:   test accuracy of each aggregation, mean over the 50 folds and its standard error; writes JSON.
+Prints:   test accuracy of each aggregation, mean over the 50 folds and its standard error, and the accuracy on training
+          bags after the last epoch; writes JSON.
 
 Settings: those of Ilse, Tomczak and Welling 2018 (appendix) for Musk: layers of 256, 128 and 64 ReLUs with dropout 0.5
-before the aggregation, attention of 64, Adam (0.9, 0.999) at 5e-4, L2 penalty 5e-3, 100 epochs. The last epoch counts,
-or with `--choose-epoch`, as theirs, the one with the lowest error plus loss on a tenth of the bags, kept from training.
-Unlike theirs, a step takes eight bags instead of one, and of a bag of more than `--instances` it sees that many in a
-row from a random place on (a test bag is always whole). Features are standardized with the training bags' mean and
-deviation.
+before the aggregation, attention of 64, Adam (0.9, 0.999) at 5e-4, L2 penalty 5e-3, 100 epochs. By default the last
+epoch counts and a step takes eight bags; theirs takes one, and the epoch with the lowest error plus loss on bags kept
+from training counts:
+- `--batch 1` takes steps of one bag.
+- `--choose-epoch` keeps the fold after the test fold from training and takes the epoch that is best on it; a learner
+  that has not become better for PATIENCE epochs stops.
+- `--choose-settings` also chooses among SETTINGS, for each test fold apart, the one with the lowest sum of two figures:
+  error plus loss on the fold after the test fold, when both are kept from training, and on the fold before it,
+  likewise. No test bag has a say in it. How each of the settings would have done is written beside it.
+Of a training bag of more than `--instances` a step sees that many in a row from a random place on; other bags are
+whole. Features are standardized with the training bags' mean and deviation; those that never vary are left out.
 """
 
 import argparse
 import json
 import os
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -40,8 +52,24 @@ PUBLISHED = {
     "musk2": {"attention": 0.858, "gated_attention": 0.863},
 }
 """Accuracy in Table 1 of Ilse et al., each +- about .04 by their count."""
-WIDTHS, DROPOUT, RATE, DECAY, BATCH = (256, 128, 64), 0.5, 5e-4, 5e-3, 8
+WIDTHS, PATIENCE = (256, 128, 64), 10
 NAMES = ["attention", "gated_attention", "set_transformer", "maximum", "at_least_one", "mean_probability"]
+
+
+class Settings(NamedTuple):
+    """What a learner is trained with."""
+
+    method: str
+    rate: float
+    decay: float  # of the L2 penalty
+    dropout: float
+
+
+SETTINGS = [
+    *(Settings("adam", *rest) for rest in product((5e-4, 1e-4, 5e-5), (5e-3, 1e-2), (0.5, 0.0))),
+    *(Settings("momentum", 5e-4, 5e-3, dropout) for dropout in (0.5, 0.0)),
+]
+"""Chosen among on bags kept from training; the first counts where nothing is chosen."""
 
 
 class Attention(nnx.Module):
@@ -80,13 +108,13 @@ class Learner(nnx.Module):
         width = 1 if kind.takes_logits else third
         self.aggregate = kind(width, horizons=1, numbers=0, max_members=max_members, initial_logit=0.0, rngs=rngs)
 
-    def __call__(self, rows: Array, places: Array, where: Array, key: Array | None) -> Array:
+    def __call__(self, rows: Array, places: Array, where: Array, key: Array, dropout: Any) -> Array:
         """Log-odds ``[b]`` of bags, whose instances are the ``places [b, k]`` of ``rows [n, f]``."""
         for i, layer in enumerate((self.first, self.second, self.third)):
             rows = jax.nn.relu(layer(rows))
-            if key is not None:
-                kept = jax.random.bernoulli(jax.random.fold_in(key, i), 1 - DROPOUT, rows.shape)
-                rows = jnp.where(kept, rows / (1 - DROPOUT), 0.0)
+            if dropout is not None:
+                kept = jax.random.bernoulli(jax.random.fold_in(key, i), 1 - dropout, rows.shape)
+                rows = jnp.where(kept, rows / (1 - dropout), 0.0)
         if self.logit is not None:
             rows = self.logit(rows)
         none = jnp.zeros(0)
@@ -112,97 +140,151 @@ def read(folder: Path, name: str) -> Bags:
     bags = table.groupby("bag_id")
     size = np.append(bags.size().to_numpy(), 0)
     features = table.filter(regex=r"^f\d+$").to_numpy(np.float32)
+    features = features[:, features.std(0) > 0]
     label = np.append(bags["label"].first().to_numpy(np.float32), 0)
     return Bags(features, np.append(0, np.cumsum(size[:-1])), size, label, folds.loc[list(bags.groups)].to_numpy())
 
 
-def train_and_test(
-    name: str, bags: Bags, tests: np.ndarray, validation: np.ndarray, *, epochs: int, instances: int, seed: int
-) -> np.ndarray:
-    """Log-odds ``[r, bags]`` of learners trained on all bags but ``tests [r, bags]`` and ``validation [r, bags]``."""
-    rng = np.random.default_rng(seed)
+def criterion(logit: Any, label: Any, weight: Any, xp: Any = np) -> Any:
+    """Error plus loss of the log-odds ``[..., bags]``, mean of the bags by their ``weight [..., bags]``."""
+    loss = xp.logaddexp(0.0, logit) - label * logit
+    return ((loss + ((logit > 0) != (label > 0))) * weight).sum(-1) / xp.maximum(weight.sum(-1), 1)
+
+
+class Trained(NamedTuple):
+    """What learners say of bags."""
+
+    final: np.ndarray  # [r, bags] log-odds after the last epoch
+    seen: np.ndarray  # [r, epochs, bags] after each epoch, of bags that were held out; NaN for others and once stopped
+
+
+def trainer(
+    name: str,
+    bags: Bags,
+    tests: np.ndarray,
+    validation: np.ndarray,
+    *,
+    epochs: int,
+    patience: int,
+    batch: int,
+    instances: int,
+) -> Callable[[Settings], Trained]:
+    """How to train learners, one for each row, on all bags but ``tests [r, bags]`` and ``validation [r, bags]``.
+
+    A learner stops when neither kind's error plus loss has become lower for ``patience`` epochs.
+    """
+    rng = np.random.default_rng(0)
+    held_out = tests | validation
     empty = len(bags.label) - 1
-    size = np.minimum(bags.size, instances)
-    trains = ~(tests | validation)
-    steps = -(-int(trains.sum(1).max()) // BATCH)
-    held_out = np.full((len(tests), max(1, validation.sum(1).max())), empty)
-    order = np.full((len(tests), epochs, steps * BATCH), empty)
-    center, scale = np.zeros((2, len(tests), 1, bags.features.shape[1]), np.float32)
-    for r, chosen in enumerate(trains):
-        train = np.flatnonzero(chosen)
-        held_out[r, : validation[r].sum()] = np.flatnonzero(validation[r])
+    limited = np.minimum(bags.size, instances)
+    steps = -(-int((~held_out).sum(1).max()) // batch)
+    watched = np.full((len(held_out), held_out.sum(1).max()), empty)
+    order = np.full((len(held_out), epochs, steps * batch), empty)
+    center, scale = np.zeros((2, len(held_out), 1, bags.features.shape[1]), np.float32)
+    for r, out in enumerate(held_out):
+        train = np.flatnonzero(~out)
+        watched[r, : out.sum()] = np.flatnonzero(out)
         for epoch in range(epochs):
             order[r, epoch, : len(train)] = rng.permutation(train)
             order[r, epoch] = rng.permutation(order[r, epoch])  # so that batches are equally full
-        rows = bags.features[np.repeat(chosen, bags.size[:-1])]
-        center[r], scale[r] = rows.mean(0), np.maximum(rows.std(0), 1e-6)
-    order = order.reshape(len(tests), epochs, steps, BATCH)
-    capacity, widest = int(size[order].sum(-1).max()), int(size.max())
-    held_out_capacity = max(1, int(size[held_out].sum(-1).max()))
-    features, first, whole, small, label = map(jnp.asarray, (bags.features, bags.first, bags.size, size, bags.label))
+        rows = bags.features[np.repeat(~out, bags.size[:-1])]
+        center[r], deviation = rows.mean(0), rows.std(0)
+        scale[r] = np.where(deviation > 1e-6, deviation, 1.0)  # a test bag may have what no training bag has
+    order = order.reshape(len(held_out), epochs, steps, batch)
+    most, most_watched = int(limited[order].sum(-1).max()), int(bags.size[watched].sum(-1).max())
+    kinds = np.stack(
+        [np.take_along_axis(np.pad(kind, ((0, 0), (0, 1))), watched, 1) for kind in (tests, validation)], 1
+    )
+    features, first, whole, small, label = map(jnp.asarray, (bags.features, bags.first, bags.size, limited, bags.label))
 
     def build(key: Array) -> Learner:
         return Learner(name, bags.features.shape[1], int(bags.size.max()), rngs=nnx.Rngs(params=key))
 
     structure, _ = nnx.split(nnx.eval_shape(lambda: build(jax.random.key(0))), nnx.Param)
-    optimizer = optax.chain(optax.add_decayed_weights(DECAY), optax.adam(RATE))
 
-    def bags_of(params: Any, chosen: Array, capacity: int, center: Array, scale: Array, key: Array | None) -> Array:
+    def bags_of(params: Any, chosen: Array, size: Array, capacity: int, normal: Any, key: Array, dropout: Any) -> Array:
         """Log-odds of the chosen bags, whose instances lie one after the other in a list of fixed length."""
-        where_to, dropout = (jax.random.key(0), None) if key is None else jax.random.split(key)
-        ends = jnp.cumsum(small[chosen])
-        starts = ends - small[chosen]
+        ends = jnp.cumsum(size[chosen])
+        starts = ends - size[chosen]
         row = jnp.arange(capacity)
         slot = jnp.minimum(jnp.searchsorted(ends, row, side="right"), len(chosen) - 1)
-        offset = jax.random.randint(where_to, chosen.shape, 0, 1 << 20) * (whole[chosen] > instances)
+        offset = jax.random.randint(key, chosen.shape, 0, 1 << 20) * (whole[chosen] > size[chosen])
         within = (row - starts[slot] + offset[slot]) % jnp.maximum(whole[chosen][slot], 1)
-        rows = (features[first[chosen][slot] + within] - center) / scale
-        place = jnp.arange(widest)
-        where = place < small[chosen][:, None]
-        return nnx.merge(structure, params)(rows, jnp.where(where, starts[:, None] + place, 0), where, dropout)
+        rows = (features[first[chosen][slot] + within] - normal[0]) / normal[1]
+        place = jnp.arange(min(capacity, int(bags.size.max())))
+        where = place < size[chosen][:, None]
+        places = jnp.where(where, starts[:, None] + place, 0)
+        return nnx.merge(structure, params)(rows, places, where, key, dropout)
 
-    def mean(values: Array, chosen: Array) -> Array:
-        return jnp.where(chosen < empty, values, 0.0).sum() / jnp.maximum((chosen < empty).sum(), 1)
+    def loss(params: Any, chosen: Array, key: Array, normal: Any, dropout: Any) -> Array:
+        logit = bags_of(params, chosen, small, most, normal, key, dropout)
+        each = jnp.where(chosen < empty, optax.sigmoid_binary_cross_entropy(logit, label[chosen]), 0.0)
+        return each.sum() / jnp.maximum((chosen < empty).sum(), 1)
 
-    def loss(params: Any, chosen: Array, key: Array, center: Array, scale: Array) -> Array:
-        logit = bags_of(params, chosen, capacity, center, scale, key)
-        return mean(optax.sigmoid_binary_cross_entropy(logit, label[chosen]), chosen)
+    @partial(jax.jit, static_argnums=0)
+    def run(method: str, rate: Any, decay: Any, dropout: Any, inputs: Any) -> Any:
+        descent = optax.adam(rate) if method == "adam" else optax.sgd(rate, momentum=0.9)
+        optimizer = optax.chain(optax.add_decayed_weights(decay), descent)
 
-    def train(key: Array, order: Array, held_out: Array, center: Array, scale: Array) -> Any:
-        params = nnx.to_pure_dict(nnx.split(build(key), nnx.Param)[1])
+        def train(inputs: tuple) -> tuple[Array, Array]:
+            number, order, watched, kinds, *normal = inputs
+            params = nnx.to_pure_dict(nnx.split(build(jax.random.fold_in(jax.random.key(0), number)), nnx.Param)[1])
+            keys = jax.random.fold_in(jax.random.key(0, impl="rbg"), number)  # many cheap random numbers for dropout
 
-        def step(state: tuple, inputs: tuple) -> tuple:
-            (params, moments), (chosen, i) = state, inputs
-            slope = jax.grad(loss)(params, chosen, jax.random.fold_in(key, i), center, scale)
-            change, moments = optimizer.update(slope, moments, params)
-            return (optax.apply_updates(params, change), moments), None
+            def step(state: tuple, inputs: tuple) -> tuple:
+                (params, moments), (chosen, i) = state, inputs
+                slope = jax.grad(loss)(params, chosen, jax.random.fold_in(keys, i), normal, dropout)
+                change, moments = optimizer.update(slope, moments, params)
+                return (optax.apply_updates(params, change), moments), None
 
-        def epoch(state: tuple, inputs: tuple) -> tuple:
-            *state, best, lowest = state
-            state, _ = jax.lax.scan(step, tuple(state), inputs)
-            logit = bags_of(state[0], held_out, held_out_capacity, center, scale, None)
-            wrong = (logit > 0) != (label[held_out] > 0)
-            value = mean(optax.sigmoid_binary_cross_entropy(logit, label[held_out]) + wrong, held_out)
-            better = value <= lowest  # without bags held out it is always 0, and the last epoch counts
-            best = jax.tree.map(lambda new, old: jnp.where(better, new, old), state[0], best)
-            return (*state, best, jnp.where(better, value, lowest)), None
+            def epoch(state: tuple) -> tuple:
+                i, learner, seen, lowest, last = state
+                learner, _ = jax.lax.scan(step, learner, (order[i], i * steps + jnp.arange(steps)))
+                logit = bags_of(learner[0], watched, whole, most_watched, normal, keys, None)
+                value = criterion(logit, label[watched], kinds, jnp)
+                return (
+                    i + 1,
+                    learner,
+                    seen.at[i].set(logit),
+                    jnp.minimum(value, lowest),
+                    jnp.where(value < lowest, i, last),
+                )
 
-        numbers = jnp.arange(order.shape[0] * order.shape[1]).reshape(order.shape[:2])
-        return jax.lax.scan(epoch, (params, optimizer.init(params), params, jnp.inf), (order, numbers))[0][2]
+            def goes_on(state: tuple) -> Array:
+                return (state[0] < epochs) & (state[0] - 1 - state[4].max() < patience)
 
-    def score(inputs: tuple) -> Array:
-        params, center, scale = inputs
-        place = jnp.arange(int(bags.size.max()))
-        where = place < whole[:empty, None]
-        places = jnp.where(where, first[:empty, None] + place, 0)
-        return nnx.merge(structure, params)((features - center) / scale, places, where, None)
+            seen = jnp.full((epochs, len(watched)), jnp.nan)
+            state = (0, (params, optimizer.init(params)), seen, jnp.full(2, jnp.inf), jnp.zeros(2, jnp.int32))
+            _, (params, _), seen, *_ = jax.lax.while_loop(goes_on, epoch, state)
+            return bags_of(params, jnp.arange(empty), whole, len(bags.features), normal, keys, None), seen
 
-    @jax.jit
-    def everything(keys: Array, order: Array, held_out: Array, center: Array, scale: Array) -> Array:
-        return jax.lax.map(score, (jax.vmap(train)(keys, order, held_out, center, scale), center, scale))
+        return jax.lax.map(train, inputs)
 
-    keys = jax.random.split(jax.random.key(seed), len(tests))
-    return np.asarray(everything(keys, order, held_out, center, scale))
+    def trained(settings: Settings) -> Trained:
+        inputs = (np.arange(len(held_out)), order, watched, kinds, center, scale)
+        final, logit = run(settings.method, settings.rate, settings.decay, settings.dropout, inputs)
+        seen = np.full((len(held_out), epochs, empty + 1), np.nan, np.float32)
+        np.put_along_axis(seen, np.broadcast_to(watched[:, None], logit.shape), np.asarray(logit), 2)
+        return Trained(np.asarray(final), seen[:, :, :empty])
+
+    return trained
+
+
+def choose(runs: list[Trained], bags: Bags, tests: np.ndarray, validation: np.ndarray, repeats: int) -> tuple[Any, Any]:
+    """For each row the settings ``[r]`` and, for each of the settings, the epoch ``[s, r]``; see the top."""
+
+    def curve(run: Trained, kind: np.ndarray) -> np.ndarray:
+        logit, number = np.where(kind[:, None], run.seen, 0.0), np.arange(run.seen.shape[1])
+        value = criterion(np.nan_to_num(logit), bags.label[:-1], kind[:, None])
+        value = np.where(np.isnan(logit).any(2), np.inf, value)
+        better = np.diff(np.minimum.accumulate(value, 1), axis=1, prepend=np.inf) < 0
+        waited = number - np.maximum.accumulate(np.where(better, number, 0), 1)
+        return np.where(np.maximum.accumulate(waited >= PATIENCE, 1), np.inf, value)  # the other kind may have gone on
+
+    after = np.stack([curve(run, validation) for run in runs])  # [s, r, epochs]
+    before = np.stack([curve(run, tests).min(1) for run in runs]).reshape(len(runs), repeats, -1)
+    value = after.min(2) + np.roll(before, 1, axis=2).reshape(len(runs), -1)
+    return value.argmin(0), after.argmin(2)
 
 
 def main() -> None:
@@ -213,8 +295,12 @@ def main() -> None:
     parser.add_argument("--aggregators", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--repeats", type=int, default=5, help="of the ten folds, at most five")
     parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--batch", type=int, default=8, help="bags in a step")
     parser.add_argument("--instances", type=int, default=16, help="at most so many of a training bag enter a step")
-    parser.add_argument("--choose-epoch", action="store_true", help="on a tenth of the bags, not trained on")
+    parser.add_argument("--choose-epoch", action="store_true", help="on the next fold, not trained on")
+    parser.add_argument(
+        "--choose-settings", action="store_true", help="and the epoch, on the folds beside the test fold"
+    )
     parser.add_argument("--quick", action="store_true", help="one repeat, three epochs")
     parser.add_argument("--out", type=Path, help="write the figures there, as JSON")
     arguments = parser.parse_args()
@@ -227,29 +313,65 @@ def main() -> None:
     bags = read(folder, arguments.set)
     tests = np.array([column == fold for column in bags.folds.T[:repeats] for fold in np.unique(column)])
     validation = np.zeros_like(tests)
-    if arguments.choose_epoch:  # on the fold that is next to the test fold in the same repeat
+    chosen = arguments.choose_epoch or arguments.choose_settings
+    if chosen:  # on the fold that is next to the test fold in the same repeat
         validation = np.concatenate([np.roll(rows, -1, axis=0) for rows in np.split(tests, repeats)])
-    settings = {"set": arguments.set, "epochs": epochs, "folds": len(tests), "instances": arguments.instances}
-    settings["choose_epoch"] = arguments.choose_epoch
-    rows = []
+    said = {"machine": describe_machine(), "set": arguments.set, "epochs": epochs, "folds": len(tests)}
+    said |= {"batch": arguments.batch, "instances": arguments.instances, "rows": []}
+    said |= {"choose_epoch": chosen, "choose_settings": arguments.choose_settings}
+    tried = SETTINGS if arguments.choose_settings else SETTINGS[:1]
+    folds = np.arange(len(tests))
     for name in arguments.aggregators:
         started = time.perf_counter()
-        logit = train_and_test(name, bags, tests, validation, epochs=epochs, instances=arguments.instances, seed=0)
-        right = (logit > 0) == (bags.label[:-1] > 0)
-        accuracy = np.array([right[r, test].mean() for r, test in enumerate(tests)])
-        rows.append(
-            {
-                "aggregator": name,
-                "accuracy": accuracy.mean(),
-                "standard_error": accuracy.std(ddof=1) / np.sqrt(len(accuracy)),
-                "training_accuracy": np.mean([right[r, ~(tests | validation)[r]].mean() for r in range(len(tests))]),
-                "published": PUBLISHED[arguments.set].get(name),
-                "seconds": time.perf_counter() - started,
-            }
+        train = trainer(
+            name,
+            bags,
+            tests,
+            validation,
+            epochs=epochs,
+            patience=PATIENCE if chosen else epochs,
+            batch=arguments.batch,
+            instances=arguments.instances,
         )
-        print(pd.DataFrame(rows).round(3).to_string(index=False), flush=True)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            runs = list(pool.map(train, tried))
+        best, epoch = np.zeros(len(tests), int), np.full((len(tried), len(tests)), epochs - 1)
+        if chosen:
+            best, epoch = choose(runs, bags, tests, validation, repeats)
+        right = np.stack([run.seen[folds, at] > 0 for run, at in zip(runs, epoch, strict=True)]) == (
+            bags.label[:-1] > 0
+        )
+        each = (right * tests).sum(2) / tests.sum(1)  # [s, r]
+        trains = ~(tests | validation)
+        known = np.stack([((run.final > 0) == (bags.label[:-1] > 0)) * trains for run in runs]).sum(2) / trains.sum(1)
+        accuracy = each[best, folds]
+        row = {
+            "aggregator": name,
+            "accuracy": accuracy.mean(),
+            "standard_error": accuracy.std(ddof=1) / np.sqrt(len(accuracy)),
+            "training_accuracy": known[best, folds].mean(),
+            "published": PUBLISHED[arguments.set].get(name),
+            "seconds": time.perf_counter() - started,
+        }
+        row["settings"] = [
+            {
+                **settings._asdict(),
+                "folds": int((best == s).sum()),
+                "accuracy": each[s].mean(),
+                "standard_error": each[s].std(ddof=1) / np.sqrt(len(tests)),
+                "epoch": 1 + epoch[s].mean(),
+            }
+            for s, settings in enumerate(tried)
+        ]
+        said["rows"].append(row)
+        table = pd.DataFrame(said["rows"]).drop(columns="settings")
+        print(
+            table.round(3).to_string(index=False),
+            pd.DataFrame(row["settings"]).round({"accuracy": 3, "standard_error": 3}),
+            sep="\n",
+            flush=True,
+        )
         if arguments.out:
-            said = {"machine": describe_machine(), **settings, "rows": rows}
             arguments.out.write_text(json.dumps(said, indent=2) + "\n")
 
 
