@@ -272,7 +272,7 @@ class Config:
 
     @classmethod
     def recommended(cls) -> "Config":
-        """Order and volume, ages as of the cut-off, three horizons, dropout and an ensemble; not yet tuned on anything."""
+        """Order and volume, ages as of the cut-off, three horizons, dropout and an ensemble; not tuned yet."""
         return cls(panel=PanelConfig.recommended(), model=ModelConfig.recommended(), train=TrainConfig.recommended())
 
     def to_dict(self) -> dict[str, Any]:
