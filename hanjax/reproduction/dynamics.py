@@ -118,7 +118,8 @@ RULES = (
     "Left: of the accounts with at least 10 cut-offs that never convert and whose score never leaves the lower half of "
     "all scores, the one whose highest individual lies furthest above the group, in log-odds, at the median cut-off.",
     "Right: of the accounts with at least 8 cut-offs that convert, the one whose score rises most in log-odds from the "
-    "median of all but its last two cut-offs to the highest of these two, less the range of the earlier ones.",
+    "median of all but its last two cut-offs to the highest of these two, less the range of the earlier ones, "
+    "if that is above zero.",
 )
 """How the two accounts are chosen, in words."""
 
@@ -143,5 +144,7 @@ def telling_accounts(scored: Scored) -> Telling:
             flat.append((float(np.median(best[rows] - own)), account))
         if converts and len(rows) >= 8:
             calm, last = own[:-2], own[-2:]
-            rising.append((float(last.max() - np.median(calm) - np.ptp(calm)), account))
+            excess = float(last.max() - np.median(calm) - np.ptp(calm))
+            if excess > 0:  # otherwise it does not rise at all, or was never flat
+                rising.append((excess, account))
     return Telling(*(int(max(found)[1]) if found else None for found in (flat, rising)))

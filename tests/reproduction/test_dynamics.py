@@ -48,5 +48,10 @@ def test_the_telling_accounts_follow_the_rule():
     assert told == (0, 4)
 
 
+def test_an_account_whose_score_falls_before_it_converts_is_not_said_to_rise():
+    rows = [(0, period, -period / 10, int(period == 11)) for period in range(12)]
+    assert telling_accounts(scored(*zip(*rows, strict=True))).rising is None
+
+
 def test_there_may_be_no_telling_account():
     assert telling_accounts(scored([0, 0], [1, 2], [0.0, 0.0], [0, 0])) == (None, None)
