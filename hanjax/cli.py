@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hanjax.config import Config, ModelConfig, PanelConfig, TrainConfig, build, read_settings
+from hanjax.config import Config, ModelConfig, PanelConfig, TrainConfig
 from hanjax.errors import ConfigError, HanjaxError
 from hanjax.options import add_options, given
+from hanjax.settings import build, read_settings
 
 HELP = """usage: hanjax COMMAND ...
 

@@ -4,19 +4,13 @@ Each field's ``help`` is what the command line shows. ``Config`` holds the three
 """
 
 import dataclasses
-import difflib
 import json
 import math
-import numbers
-import tomllib
-import types
-import typing
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from hanjax.errors import ConfigError
+from hanjax.settings import build, check_names, check_types, read_settings, require, setting
 
 ACCOUNT_NUMBERS = (
     "periods_observed",
@@ -33,30 +27,6 @@ each activity and each of the last W calendar periods, which alone adds W column
 MEMBER_NUMBERS = ("periods_since_arrival", "periods_since_activity", "active_periods", "activities")
 """Numbers of a member as of a cut-off: periods since the arrival, periods since the latest active one (since arrival if
 there was none), how many periods were active so far, and untruncated activities so far."""
-
-
-def require(holds: bool, name: str, value: object, expected: str) -> None:
-    """Raises a ConfigError unless a setting's value holds.
-
-    Args:
-        holds: whether it does.
-        name: of the setting.
-        value: what it was given.
-        expected: what it should have been, in words.
-    """
-    if not holds:
-        raise ConfigError(f"{name}: expected {expected}, got {value!r}.")
-
-
-def check_types(settings: Any) -> None:
-    """Checks and converts each value as its annotation says, however the settings were made."""
-    for one in dataclasses.fields(settings):
-        object.__setattr__(settings, one.name, _convert(one.name, getattr(settings, one.name), one.type))
-
-
-def setting(default: Any, help: str) -> Any:
-    """A dataclass field with a default and the sentence that explains it."""
-    return field(default=default, metadata={"help": help})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +177,9 @@ class TrainConfig:
         "account", "the loss is the account's, or each individual's with the account's outcome (no joint learning)"
     )
     weight_decay: float = setting(0.0, "of AdamW, per step and unit of learning rate; 0: plain Adam")
+    averaging: float = setting(
+        0.0, "epochs over which a running mean of the parameters reaches back; it is what predicts. 0: no mean"
+    )
     ensemble: int = setting(1, "networks that are trained side by side from different first parameters, and averaged")
     cross_validation: bool = setting(
         False, "each network of the ensemble keeps another part of the training accounts to choose the epoch"
@@ -223,7 +196,8 @@ class TrainConfig:
         require(0 < self.learning_rate < math.inf, "learning_rate", self.learning_rate, "above 0")
         alone = self.cross_validation and self.ensemble == 1
         require(not alone, "ensemble", self.ensemble, "at least 2, because of cross_validation=True")
-        require(0 <= self.weight_decay < math.inf, "weight_decay", self.weight_decay, "at least 0")
+        for name in ("weight_decay", "averaging"):
+            require(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "at least 0")
         weight = self.positive_weight
         require(weight is None or 0 < weight < math.inf, "positive_weight", weight, "above 0, or none")
         require(0 <= self.validation < 1, "validation", self.validation, "at least 0 and below 1")
@@ -292,7 +266,7 @@ class Config:
             3
         """
         parts = {part.name: part.type for part in dataclasses.fields(cls)}
-        _check_names(stored, parts, "the groups of settings")
+        check_names(stored, parts, "the groups of settings")
         return cls(**{name: build(parts[name], name, values) for name, values in stored.items()})
 
     @classmethod
@@ -322,81 +296,9 @@ class Config:
             'M'
         """
         owner = {f.name: part.name for part in dataclasses.fields(self) for f in dataclasses.fields(part.type)}
-        _check_names(settings, owner, "the settings")
+        check_names(settings, owner, "the settings")
         parts: dict[str, dict[str, Any]] = {}
         for name, value in settings.items():
             parts.setdefault(owner[name], {})[name] = value
         current = self.to_dict()
         return type(self).from_dict({part: {**values, **parts.get(part, {})} for part, values in current.items()})
-
-
-def _check_names(given: Iterable[str], known: Iterable[str], where: str) -> None:
-    for name in given:
-        if name not in known:
-            close = difflib.get_close_matches(name, list(known), n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(sorted(known))}"
-            raise ConfigError(f"{name!r} is not among {where}{hint}.")
-
-
-def read_settings(path: str | Path) -> dict[str, Any]:
-    """What a JSON or TOML file says, unchecked.
-
-    Args:
-        path: the file; one whose name ends in .toml is TOML.
-
-    Returns:
-        A dictionary, as nested as the file.
-
-    Raises:
-        ConfigError: if there is no such file, or it cannot be read.
-    """
-    path = Path(path)
-    toml = path.suffix == ".toml"
-    try:
-        text = path.read_text(encoding="utf-8")
-        stored = tomllib.loads(text) if toml else json.loads(text)
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file.") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: not valid {'TOML' if toml else 'JSON'} ({error}).") from None
-    require(isinstance(stored, dict), str(path), stored, "a group of settings")
-    return stored
-
-
-def build(kind: Any, part: str, values: dict[str, Any]) -> Any:
-    """Makes a configuration dataclass of values that a file or a command line gave, and checks their types.
-
-    Args:
-        kind: the dataclass.
-        part: what to call it in an error.
-        values: by name of the field; lists stand for tuples, whole numbers for floats.
-
-    Raises:
-        ConfigError: if there is no such field, or a value cannot work.
-    """
-    fields = {f.name: f for f in dataclasses.fields(kind)}
-    require(isinstance(values, dict), repr(part), values, "a group of settings")
-    _check_names(values, fields, f"the settings of {part!r}")
-    return kind(**{name: _convert(name, value, fields[name].type) for name, value in values.items()})
-
-
-def _convert(name: str, value: Any, kind: Any) -> Any:
-    """The value as the annotation says: tuples for JSON's lists, floats for whole numbers."""
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin is Literal:
-        require(value in args, name, value, f"one of {', '.join(map(repr, args))}")
-        return value
-    if origin is tuple:
-        pairs = typing.get_origin(args[0]) is tuple
-        require(isinstance(value, list | tuple), name, value, "a list of pairs" if pairs else "a list")
-        inner = args[:1] * len(value) if args[-1] is Ellipsis else args
-        require(len(value) == len(inner), name, value, f"{len(inner)} entries")
-        return tuple(_convert(name, item, kind) for item, kind in zip(value, inner, strict=True))
-    kinds = args if isinstance(kind, types.UnionType) else (kind,)
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):  # NumPy's numbers, too
-        value = int(value) if isinstance(value, numbers.Integral) else float(value)
-    if float in kinds and int not in kinds and type(value) is int:
-        value = float(value)
-    wanted = " or ".join("none" if k is types.NoneType else k.__name__ for k in kinds)
-    require(type(value) in kinds, name, value, f"{'an' if wanted[0] in 'aeiou' else 'a'} {wanted}")
-    return value

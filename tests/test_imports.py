@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "hanjax"
-BASE = {"types", "masked", "config", "errors"}
+BASE = {"types", "masked", "config", "settings", "errors"}
 """Everyone may import these, except that `data` and `simulation` compute nothing with JAX and so need no `masked`."""
 LIBRARY = ["data", "simulation", "nn", "evaluation", "training", "run", "scoring", "plot", "report", "checks"]
 FRONT = {"reproduction", "cli", "options"}
@@ -128,7 +128,7 @@ def test_flax_is_used_in_nn_alone():
 
 
 def test_nothing_is_computed_with_jax_where_data_are_made():
-    plain = {"data", "simulation", "types", "config", "errors"}
+    plain = {"data", "simulation", "types", "config", "settings", "errors"}
     computing = {"jax", "jaxlib", "optax", "chex", "flax"}
     assert not [str(found) for found in OUTSIDE if part(found.importer) in plain and library(found) in computing]
 

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from hanjax.config import require
 from hanjax.errors import DataError
+from hanjax.settings import require
 from hanjax.simulation import interest, people
 from hanjax.simulation.filter import Problem, run_filter
 from hanjax.simulation.likelihood import Evidence, read_log

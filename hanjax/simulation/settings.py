@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import pandas as pd
 
-from hanjax.config import check_types, require, setting
+from hanjax.settings import check_types, require, setting
 from hanjax.types import Tables
 
 

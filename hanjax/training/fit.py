@@ -185,7 +185,7 @@ def fit_panel(
             )
             upcoming = plan(epoch + 1) if epoch < config.epochs else None  # while the device is at work
             loss = _epoch_loss(jax.device_get(measured), epoch, config)
-            validation_auc, log_loss = validate(state.params, panel)
+            validation_auc, log_loss = validate(state.result, panel)
             seconds, compilations = time.perf_counter() - started, compiled.compilations - compilations
             speed = len(train_rows) / seconds
             row = Epoch(epoch, loss, validation_auc, log_loss, seconds, compilations, speed)
@@ -228,7 +228,7 @@ def _after(training: Training, state: TrainState, row: Epoch) -> Training:
     """The training with one more epoch, the parameters kept if it is the best."""
     best, best_params = training.best, training.best_params
     if best.beaten_by(row):
-        best, best_params = Best(row.epoch, row.validation_auc, row.validation_log_loss), _own(state.params)
+        best, best_params = Best(row.epoch, row.validation_auc, row.validation_log_loss), _own(state.result)
     return Training(state, best_params, best, (*training.history, row))
 
 

@@ -1,6 +1,7 @@
 """One epoch, and one prediction, each as a single compiled loop over the steps of a plan."""
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -42,10 +43,17 @@ class TrainState(NamedTuple):
     Args:
         params: the model's parameters.
         opt_state: the optimizer's moments.
+        average: their mean over the latest steps, and the weight that these have in all; None if it is not asked for.
     """
 
     params: PyTree
     opt_state: PyTree
+    average: tuple[PyTree, Float[Array, ""]] | None = None
+
+    @property
+    def result(self) -> PyTree:
+        """The parameters to predict with: the mean, if there is one."""
+        return self.params if self.average is None else self.average[0]
 
 
 class Measurements(NamedTuple):
@@ -114,11 +122,13 @@ def programs(network: Network, config: TrainConfig) -> Programs:
         config: whose loss it is, and how the optimizer is set.
     """
     rate, decay, clip = config.learning_rate, config.weight_decay, config.gradient_clip
-    return _programs(network, config.loss, rate, decay, clip)
+    return _programs(network, config.loss, rate, decay, clip, config.averaging)
 
 
 @functools.lru_cache(maxsize=8)
-def _programs(network: Network, whose: str, rate: float, decay: float, clip: float | None) -> Programs:
+def _programs(
+    network: Network, whose: str, rate: float, decay: float, clip: float | None, averaging: float
+) -> Programs:
     adam = optax.adamw(rate, weight_decay=decay, mask=_decays) if decay else optax.adam(rate)
     optimizer = adam if clip is None else optax.chain(optax.clip_by_global_norm(clip), adam)
 
@@ -139,8 +149,16 @@ def _programs(network: Network, whose: str, rate: float, decay: float, clip: flo
 
             (loss, outcomes), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
             updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
             measured = Measurements(loss, outcomes, optax.tree.norm(gradient))
-            return TrainState(optax.apply_updates(state.params, updates), opt_state), measured
+            return TrainState(params, opt_state, averaged(state.average, params)), measured
+
+        def averaged(average: Any, params: PyTree) -> Any:
+            if average is None:
+                return None
+            # A step's weight is 1/e of a newer one's, where ``averaging`` epochs lie between them.
+            weight = 1.0 + average[1] * math.exp(-1 / (averaging * len(plan.samples)))
+            return optax.incremental_update(params, average[0], 1.0 / weight), weight
 
         return jax.lax.scan(one_step, state, (plan, jnp.arange(len(plan.samples))))
 
@@ -165,8 +183,12 @@ def _programs(network: Network, whose: str, rate: float, decay: float, clip: flo
 
         return jax.lax.map(one_step, plan)
 
+    def start(params: PyTree) -> TrainState:
+        average = (jax.tree.map(jnp.zeros_like, params), jnp.zeros(())) if averaging else None
+        return TrainState(params, optimizer.init(params), average)
+
     return Programs(
-        start=lambda params: TrainState(params, optimizer.init(params)),
+        start=start,
         run_epoch=Compiled(run_epoch, donate_argnums=0),
         predict=Compiled(predict),
     )

@@ -123,14 +123,14 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, epoch):
         if row.epoch == epoch:
             raise KeyboardInterrupt
 
-    expected = fit(5, gradient_clip=1.0)
+    expected = fit(5, gradient_clip=1.0, averaging=1.5)
     with Checkpoints(tmp_path) as checkpoints, pytest.raises(KeyboardInterrupt):
-        fit(5, checkpoints=checkpoints, progress=interrupt, gradient_clip=1.0)
+        fit(5, checkpoints=checkpoints, progress=interrupt, gradient_clip=1.0, averaging=1.5)
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.latest() == epoch
-        assert_same_bits(fit(5, checkpoints=checkpoints, resume=True, gradient_clip=1.0), expected)
+        assert_same_bits(fit(5, checkpoints=checkpoints, resume=True, gradient_clip=1.0, averaging=1.5), expected)
     with Checkpoints(tmp_path) as checkpoints:  # and nothing is left to do
-        assert_same_bits(fit(5, checkpoints=checkpoints, resume=True, gradient_clip=1.0), expected)
+        assert_same_bits(fit(5, checkpoints=checkpoints, resume=True, gradient_clip=1.0, averaging=1.5), expected)
 
 
 def test_resuming_one_epoch_at_a_time(tmp_path):

@@ -43,7 +43,7 @@ def plain_loop(params, dense, plan, config):
         optimizer = optax.chain(optax.scale_by_adam(), decay, rest)
     if config.gradient_clip is not None:
         optimizer = optax.chain(optax.clip_by_global_norm(config.gradient_clip), optimizer)
-    opt_state, losses = optimizer.init(params), []
+    opt_state, losses, visited = optimizer.init(params), [], []
     for samples, mask in zip(plan.samples, plan.mask, strict=True):
         rows = samples[mask]
         dense_rows = type(dense)(*(table[rows] for table in dense))
@@ -62,25 +62,36 @@ def plain_loop(params, dense, plan, config):
         value, gradient = jax.jit(jax.value_and_grad(loss))(params)
         updates, opt_state = optimizer.update(gradient, opt_state, params)
         params = optax.apply_updates(params, updates)
+        visited.append(params)
         losses.append((float(value), int(known.sum()), float(optax.tree.norm(gradient))))
-    return params, np.array(losses).T
+    return visited, np.array(losses).T
 
 
 @pytest.mark.parametrize(
     ("horizons", "changes"),
-    [(1, {}), (2, {"gradient_clip": 0.1}), (2, {"loss": "individual"}), (1, {"weight_decay": 0.5})],
+    [
+        (1, {}),
+        (2, {"gradient_clip": 0.1}),
+        (2, {"loss": "individual"}),
+        (1, {"weight_decay": 0.5}),
+        (1, {"averaging": 0.7}),
+    ],
 )
 def test_an_epoch_equals_a_plain_loop(horizons, changes):
     whole = panel(41, horizons=horizons)
     config = TrainConfig(batch_size=16, learning_rate=0.05, positive_weight=5.0, **changes)
     plan = plan_epoch(whole, np.arange(41), batch_size=16, seed=SEED)
     params = Linear(horizons).init(jax.random.key(0), jnp.zeros(horizons))
-    expected, (losses, outcomes, norms) = plain_loop(params, decode(whole), plan, config)
+    visited, (losses, outcomes, norms) = plain_loop(params, decode(whole), plan, config)
 
     compiled = programs(Linear(horizons), config)
     state, measured = compiled.run_epoch(compiled.start(params), whole, plan, KEY, 5.0)
-    for name, value in expected.items():
-        np.testing.assert_allclose(state.params[name], value, atol=1e-5, rtol=1e-5, err_msg=name)
+    latest = np.exp(np.arange(1 - len(visited), 1) / (config.averaging * len(visited))) if config.averaging else [1.0]
+    for name in params:
+        steps = np.stack([one[name] for one in visited])
+        np.testing.assert_allclose(state.params[name], steps[-1], atol=1e-5, rtol=1e-5, err_msg=name)
+        mean = np.average(steps[-len(latest) :], axis=0, weights=latest)
+        np.testing.assert_allclose(state.result[name], mean, atol=1e-5, rtol=1e-5, err_msg=name)
     np.testing.assert_allclose(measured.loss, losses, rtol=1e-5)
     np.testing.assert_array_equal(measured.outcomes, outcomes)
     np.testing.assert_allclose(measured.gradient_norm, norms, rtol=1e-4)
