@@ -291,6 +291,7 @@ def reproduce(argv: Sequence[str]) -> None:
     parser.add_argument("--data", metavar="DIR", type=Path, help="your own tables instead of a simulated market")
     parser.add_argument("--quick", action="store_true", help="a small market and two epochs, to see that it works")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each model (default: 3)")
+    parser.add_argument("--epochs", type=int, metavar="N", help="passes over the data instead of the paper's 20")
     parser.add_argument("--accounts", type=int, metavar="N", help="of the simulated market (default: the paper's 2516)")
     parser.add_argument("--rows", metavar="NAME,...", help="only these models of the tables (default: all)")
     parser.add_argument("--parts", default=",".join(PARTS), help="what to train (default: %(default)s)")
@@ -303,6 +304,7 @@ def reproduce(argv: Sequence[str]) -> None:
         settings={**stored, **given(arguments, PanelConfig)},
         quick=arguments.quick,
         seeds=arguments.seeds,
+        epochs=arguments.epochs,
         accounts=arguments.accounts,
         rows=arguments.rows.split(",") if arguments.rows else None,
         parts=arguments.parts.split(","),
