@@ -1,7 +1,7 @@
 """What is each ingredient of the recommended preset worth? One left out, or exchanged, at a time.
 
 Command:  python -m benchmarks.ablation [--out FOLDER] [--data market|asfi] [--rows NAME ...] [--seeds 1] [--quick]
-Time:     about an hour on two cores for either; finished rows are kept in FOLDER
+Time:     one to two hours on two cores for either; finished rows are kept in FOLDER
 Expects:  for asfi, $HANJAX_DATA/asfi (see benchmarks/asfi.py); without it the script says so and ends.
 Prints:   AUC of every row with an interval by resampling accounts, and the paired difference to the preset; of asfi at
           monthly periods, mean over five folds, of the simulated market on fresh accounts; writes table.json and
@@ -18,7 +18,7 @@ from typing import Any
 import hanjax
 from benchmarks.asfi import markdown, table, train, worlds_of
 from benchmarks.machine import describe_machine
-from hanjax.reproduction.rows import RECOMMENDED, Row
+from hanjax.reproduction.rows import Row, row_named
 from hanjax.reproduction.store import Store
 from hanjax.reproduction.worlds import simulated_world
 from hanjax.simulation import MarketConfig
@@ -29,31 +29,35 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "no-account-numbers": ("no numbers of the account as of the cut-off", {"account_numbers": ()}),
     "no-account-counts": (
         "no counts of the whole account",
-        {"account_numbers": ("periods_observed", "log_periods_observed", "individuals_so_far")},
+        {"account_numbers": ("periods_observed", "log_periods_observed", "individuals_so_far", "active_individuals")},
     ),
     "no-member-numbers": ("no numbers of the members", {"member_numbers": ()}),
     "one-horizon": ("the next period alone", {"horizons": (1,)}),
     "no-dropout": ("no dropout", {"dropout": 0.0, "member_dropout": 0.0}),
     "no-decay": ("no weight decay", {"weight_decay": 0.0}),
-    "one-network": ("one network", {"ensemble": 1}),
-    "larger-steps": ("learning rate 0.01", {"learning_rate": 0.01}),
+    "no-averaging": ("no mean of the parameters", {"averaging": 0.0}),
+    "one-network": ("one network", {"ensemble": 1, "cross_validation": False}),
     "other-members": ("members are those active within the window", {"membership": "active"}),
-    "gated-attention": ("gated attention over members", {"aggregator": "gated_attention"}),
-    "set-transformer": ("set transformer over members", {"aggregator": "set_transformer"}),
-    "mean-log-odds": ("mean log-odds of members", {"aggregator": "mean_log_odds", "account_head": True}),
+    "paper-widths": ("the paper's widths", {"activity_width": 40, "window_width": 20, "member_width": 20}),
+    "gated-attention": ("gated attention over members", {"aggregator": "gated_attention", "account_head": False}),
+    "set-transformer": ("set transformer over members", {"aggregator": "set_transformer", "account_head": False}),
+    "gru-attention": ("the paper's GRU and attention", {"aggregator": "gru_attention", "account_head": False}),
 }
 """What is left out or exchanged, by name of the row."""
 
 
 def rows_for(data: str) -> dict[str, Row]:
-    """The preset and every change of it."""
-    preset = RECOMMENDED[0]
-    if data == "asfi":
-        preset = dataclasses.replace(preset, changes=(*preset.changes, ("horizons", (1, 3, 6))))
+    """The preset, every change of it, and what else is given the same information."""
+    names = ["recommended", "regression-recommended", "boosting-recommended"]
+    others = [row_named(name) for name in (names if data == "asfi" else [*names, "latent-oracle"])]
+    if data == "asfi":  # horizons of a quarter and half a year, as in weeks
+        others = [dataclasses.replace(row, changes=(*row.changes, ("horizons", (1, 3, 6)))) for row in others]
+    preset, *rest = others
+    preset = dataclasses.replace(preset, once=False)
     rows = {preset.name: preset}
     for name, (title, changes) in CHANGES.items():
         rows[name] = dataclasses.replace(preset, name=name, title=title, changes=(*preset.changes, *changes.items()))
-    return rows
+    return rows | {row.name: row for row in rest}
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from hanjax.errors import ConfigError
 from hanjax.reproduction.choices import CHOICES, measured_rows
-from hanjax.reproduction.rows import ALL, GRID, ROWS, STATIC, row_named
+from hanjax.reproduction.rows import ALL, GRID, RECOMMENDED, ROWS, STATIC, row_named
 from hanjax.reproduction.store import Key
 
 PAPER = {"2": [0.74, 0.82], "3": [0.86, 0.87, 0.87, 0.83, 0.67, 0.69], "4": [0.85, 0.85, 0.86]}
@@ -30,6 +30,11 @@ def test_every_row_differs_from_every_other_in_what_it_is_stored_under():
     keys = {Key.of(row, row.config(), 0, "w", "d").digest, Key.of(row, row.config(), 1, "w", "d").digest}
     keys |= {Key.of(row, row.config(3), 0, "w", "d").digest, Key.of(row, row.config(), 0, "w", "e").digest}
     assert len(keys) == 4
+
+
+def test_what_the_recommended_preset_has_to_beat_is_given_the_same_information():
+    assert len({row.config().panel for row in RECOMMENDED}) == 1
+    assert {row.kind for row in RECOMMENDED} == {"network", "regression", "boosting"}
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.name)
