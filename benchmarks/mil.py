@@ -1,17 +1,22 @@
 """How good are the aggregations alone, as multiple-instance learners, beside published figures?
 
-Command:  HANJAX_DATA=<folder> python -m benchmarks.mil [--set musk1|fox|musk2] [--aggregators NAME ...] [--batch N]
-          [--choose-epoch | --choose-settings] [--quick]
+Command:  HANJAX_DATA=<folder> python -m benchmarks.mil [--set musk1|fox|musk2] [--aggregators NAME ...]
+          [--protocol ilse|wang] [--batch N] [--choose-epoch | --choose-settings] [--quick]
 Time:     some minutes for each data set, aggregation and setting on two cores
 Expects:  $HANJAX_DATA/mil with <set>.csv.gz (bag_id, label, instance_id, f0, ...) and <set>_folds.csv (five repeats of
           stratified 10-fold); it is not part of this project. Without it the script says so and ends.
 Prints:   test accuracy of each aggregation, mean over the 50 folds and its standard error, and the accuracy on training
           bags after the last epoch; writes JSON.
 
-Settings: those of Ilse, Tomczak and Welling 2018 (appendix) for Musk: layers of 256, 128 and 64 ReLUs with dropout 0.5
-before the aggregation, attention of 64, Adam (0.9, 0.999) at 5e-4, L2 penalty 5e-3, 100 epochs. By default the last
-epoch counts and a step takes eight bags; theirs takes one, and the epoch with the lowest error plus loss on bags kept
-from training counts:
+Layers of 256, 128 and 64 ReLUs come before the aggregation; attention has 64 units. `--protocol` says how they learn:
+- `ilse`, after Ilse, Tomczak and Welling 2018 (appendix) for Musk: dropout 0.5 after each layer, Adam (0.9, 0.999) at
+  5e-4, L2 penalty 5e-3, 100 epochs. By default the last epoch counts and a step takes eight bags; theirs takes one, and
+  the epoch with the lowest error plus loss on bags kept from training counts.
+- `wang`, after the code that Wang et al. 2018 (Revisiting multiple instance neural networks) published, whose benchmark
+  Ilse et al. follow: dropout 0.5 before the aggregation alone, Nesterov's momentum 0.9 at 5e-4, a penalty of 5e-3 times
+  the squared weights, steps of one bag, 50 epochs of which the last counts, the uniform initialization of Glorot and
+  Bengio, and features standardized over all bags, those of the test among them (never their labels).
+Beside these:
 - `--batch 1` takes steps of one bag.
 - `--choose-epoch` keeps the fold after the test fold from training and takes the epoch that is best on it; a learner
   that has not become better for PATIENCE epochs stops.
@@ -19,7 +24,8 @@ from training counts:
   error plus loss on the fold after the test fold, when both are kept from training, and on the fold before it,
   likewise. No test bag has a say in it. How each of the settings would have done is written beside it.
 Of a training bag of more than `--instances` a step sees that many in a row from a random place on; other bags are
-whole. Features are standardized with the training bags' mean and deviation; those that never vary are left out.
+whole. Features are standardized with the training bags' mean and deviation, but for `wang`; those that never vary are
+left out.
 """
 
 import argparse
@@ -65,11 +71,33 @@ class Settings(NamedTuple):
     dropout: float
 
 
+class Protocol(NamedTuple):
+    """How learners learn, where nothing is chosen."""
+
+    settings: Settings
+    batch: int
+    epochs: int
+    dropout_from: int  # the first layer that is followed by dropout
+    all_bags: bool  # features are standardized over all bags, not those of the training alone
+    init: Any
+
+
+PROTOCOLS = {
+    "ilse": Protocol(Settings("adam", 5e-4, 5e-3, 0.5), 8, 100, 0, False, nnx.initializers.lecun_normal()),
+    # The derivative of 5e-3 w^2 is 1e-2 w.
+    "wang": Protocol(Settings("nesterov", 5e-4, 1e-2, 0.5), 1, 50, 2, True, nnx.initializers.glorot_uniform()),
+}
+OPTIMIZERS = {
+    "adam": optax.adam,
+    "momentum": partial(optax.sgd, momentum=0.9),
+    "nesterov": partial(optax.sgd, momentum=0.9, nesterov=True),
+}
+
 SETTINGS = [
     *(Settings("adam", *rest) for rest in product((5e-4, 1e-4, 5e-5), (5e-3, 1e-2), (0.5, 0.0))),
     *(Settings("momentum", 5e-4, 5e-3, dropout) for dropout in (0.5, 0.0)),
 ]
-"""Chosen among on bags kept from training; the first counts where nothing is chosen."""
+"""Chosen among on bags kept from training."""
 
 
 class Attention(nnx.Module):
@@ -96,13 +124,14 @@ class Attention(nnx.Module):
 class Learner(nnx.Module):
     """Layers over each instance, then an aggregation."""
 
-    def __init__(self, name: str, features: int, max_members: int, *, rngs: nnx.Rngs):
+    def __init__(self, name: str, features: int, max_members: int, protocol: Protocol, *, rngs: nnx.Rngs):
         """Draws the parameters."""
+        self.dropout_from = protocol.dropout_from
         kind = Attention if name == "attention" else AGGREGATORS[name]
         first, second, third = WIDTHS
-        self.first = nnx.Linear(features, first, rngs=rngs)
-        self.second = nnx.Linear(first, second, rngs=rngs)
-        self.third = nnx.Linear(second, third, rngs=rngs)
+        self.first = nnx.Linear(features, first, kernel_init=protocol.init, rngs=rngs)
+        self.second = nnx.Linear(first, second, kernel_init=protocol.init, rngs=rngs)
+        self.third = nnx.Linear(second, third, kernel_init=protocol.init, rngs=rngs)
         start = nnx.initializers.constant(kind.member_logit(0.0))
         self.logit = nnx.Linear(third, 1, bias_init=start, rngs=rngs) if kind.takes_logits else None
         width = 1 if kind.takes_logits else third
@@ -112,7 +141,7 @@ class Learner(nnx.Module):
         """Log-odds ``[b]`` of bags, whose instances are the ``places [b, k]`` of ``rows [n, f]``."""
         for i, layer in enumerate((self.first, self.second, self.third)):
             rows = jax.nn.relu(layer(rows))
-            if dropout is not None:
+            if dropout is not None and i >= self.dropout_from:
                 kept = jax.random.bernoulli(jax.random.fold_in(key, i), 1 - dropout, rows.shape)
                 rows = jnp.where(kept, rows / (1 - dropout), 0.0)
         if self.logit is not None:
@@ -163,6 +192,7 @@ def trainer(
     bags: Bags,
     tests: np.ndarray,
     validation: np.ndarray,
+    protocol: Protocol,
     *,
     epochs: int,
     patience: int,
@@ -187,7 +217,7 @@ def trainer(
         for epoch in range(epochs):
             order[r, epoch, : len(train)] = rng.permutation(train)
             order[r, epoch] = rng.permutation(order[r, epoch])  # so that batches are equally full
-        rows = bags.features[np.repeat(~out, bags.size[:-1])]
+        rows = bags.features if protocol.all_bags else bags.features[np.repeat(~out, bags.size[:-1])]
         center[r], deviation = rows.mean(0), rows.std(0)
         scale[r] = np.where(deviation > 1e-6, deviation, 1.0)  # a test bag may have what no training bag has
     order = order.reshape(len(held_out), epochs, steps, batch)
@@ -198,7 +228,7 @@ def trainer(
     features, first, whole, small, label = map(jnp.asarray, (bags.features, bags.first, bags.size, limited, bags.label))
 
     def build(key: Array) -> Learner:
-        return Learner(name, bags.features.shape[1], int(bags.size.max()), rngs=nnx.Rngs(params=key))
+        return Learner(name, bags.features.shape[1], int(bags.size.max()), protocol, rngs=nnx.Rngs(params=key))
 
     structure, _ = nnx.split(nnx.eval_shape(lambda: build(jax.random.key(0))), nnx.Param)
 
@@ -223,8 +253,7 @@ def trainer(
 
     @partial(jax.jit, static_argnums=0)
     def run(method: str, rate: Any, decay: Any, dropout: Any, inputs: Any) -> Any:
-        descent = optax.adam(rate) if method == "adam" else optax.sgd(rate, momentum=0.9)
-        optimizer = optax.chain(optax.add_decayed_weights(decay), descent)
+        optimizer = optax.chain(optax.add_decayed_weights(decay), OPTIMIZERS[method](rate))
 
         def train(inputs: tuple) -> tuple[Array, Array]:
             number, order, watched, kinds, *normal = inputs
@@ -294,8 +323,9 @@ def main() -> None:
     parser.add_argument("--set", choices=list(PUBLISHED), default="musk1")
     parser.add_argument("--aggregators", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--repeats", type=int, default=5, help="of the ten folds, at most five")
-    parser.add_argument("--epochs", type=int, default=100)
-    parser.add_argument("--batch", type=int, default=8, help="bags in a step")
+    parser.add_argument("--protocol", choices=list(PROTOCOLS), default="ilse", help="how learners learn")
+    parser.add_argument("--epochs", type=int, help="instead of the protocol's")
+    parser.add_argument("--batch", type=int, help="bags in a step, instead of the protocol's")
     parser.add_argument("--instances", type=int, default=16, help="at most so many of a training bag enter a step")
     parser.add_argument("--choose-epoch", action="store_true", help="on the next fold, not trained on")
     parser.add_argument(
@@ -309,7 +339,9 @@ def main() -> None:
         print(f"skipped: {folder} is not there; set HANJAX_DATA to the folder that holds mil.")
         return
 
-    epochs, repeats = (3, 1) if arguments.quick else (arguments.epochs, arguments.repeats)
+    protocol = PROTOCOLS[arguments.protocol]
+    batch, repeats = arguments.batch or protocol.batch, 1 if arguments.quick else arguments.repeats
+    epochs = 3 if arguments.quick else arguments.epochs or protocol.epochs
     bags = read(folder, arguments.set)
     tests = np.array([column == fold for column in bags.folds.T[:repeats] for fold in np.unique(column)])
     validation = np.zeros_like(tests)
@@ -317,9 +349,9 @@ def main() -> None:
     if chosen:  # on the fold that is next to the test fold in the same repeat
         validation = np.concatenate([np.roll(rows, -1, axis=0) for rows in np.split(tests, repeats)])
     said = {"machine": describe_machine(), "set": arguments.set, "epochs": epochs, "folds": len(tests)}
-    said |= {"batch": arguments.batch, "instances": arguments.instances, "rows": []}
+    said |= {"protocol": arguments.protocol, "batch": batch, "instances": arguments.instances, "rows": []}
     said |= {"choose_epoch": chosen, "choose_settings": arguments.choose_settings}
-    tried = SETTINGS if arguments.choose_settings else SETTINGS[:1]
+    tried = SETTINGS if arguments.choose_settings else [protocol.settings]
     folds = np.arange(len(tests))
     for name in arguments.aggregators:
         started = time.perf_counter()
@@ -328,9 +360,10 @@ def main() -> None:
             bags,
             tests,
             validation,
+            protocol,
             epochs=epochs,
             patience=PATIENCE if chosen else epochs,
-            batch=arguments.batch,
+            batch=batch,
             instances=arguments.instances,
         )
         with ThreadPoolExecutor(os.cpu_count()) as pool:
