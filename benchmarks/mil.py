@@ -37,7 +37,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -48,7 +48,8 @@ from flax import nnx
 from jax import Array
 
 from benchmarks.machine import describe_machine
-from hanjax.nn.aggregators import AGGREGATORS, Aggregated
+from hanjax.nn.aggregation import Aggregated, GroupSpec, OfRepresentations
+from hanjax.nn.aggregators import AGGREGATORS
 from hanjax.nn.head import Head
 from hanjax.nn.pooling import AttentionPool
 
@@ -100,25 +101,18 @@ SETTINGS = [
 """Chosen among on bags kept from training."""
 
 
-class Attention(nnx.Module):
+class Attention(OfRepresentations):
     """Attention over the instances themselves, by the calling convention of the aggregations."""
 
-    takes_logits: ClassVar[bool] = False
-
-    def __init__(self, width: int, *, horizons: int, numbers: int, max_members: int, initial_logit: float, rngs):
+    def __init__(self, width: int, spec: GroupSpec, *, rngs: nnx.Rngs):
         """Draws the parameters."""
         self.pool = AttentionPool(width, rngs=rngs)
-        self.head = Head(width, numbers=numbers, horizons=horizons, hidden=None, initial_logit=initial_logit, rngs=rngs)
+        self.head = Head(width, spec, rngs=rngs)
 
     def __call__(self, people: Array, *, where: Array, account: Array) -> Aggregated:
         """Aggregates a bag."""
         group, share = self.pool(people, where=where)
         return Aggregated(self.head(group, account), share)
-
-    @staticmethod
-    def member_logit(initial_logit: float) -> float:
-        """Not asked for."""
-        return 0.0
 
 
 class Learner(nnx.Module):
@@ -135,7 +129,7 @@ class Learner(nnx.Module):
         start = nnx.initializers.constant(kind.member_logit(0.0))
         self.logit = nnx.Linear(third, 1, bias_init=start, rngs=rngs) if kind.takes_logits else None
         width = 1 if kind.takes_logits else third
-        self.aggregate = kind(width, horizons=1, numbers=0, max_members=max_members, initial_logit=0.0, rngs=rngs)
+        self.aggregate = kind(width, GroupSpec(max_members=max_members), rngs=rngs)
 
     def __call__(self, rows: Array, places: Array, where: Array, key: Array, dropout: Any) -> Array:
         """Log-odds ``[b]`` of bags, whose instances are the ``places [b, k]`` of ``rows [n, f]``."""

@@ -8,6 +8,24 @@ from jaxtyping import Array, Bool, Float
 Logit = float | Float[Array, "..."]
 
 
+class GroupSpec(NamedTuple):
+    """What an aggregation has to know beside the width of its members, to draw its parameters.
+
+    Args:
+        horizons: number of outcomes.
+        numbers: size of ``account``.
+        max_members: largest number of members of a group.
+        hidden: size of a hidden tanh layer between the aggregation and the log-odds; None for none.
+        initial_logit: where the log-odds start, one for all horizons or ``[h]``.
+    """
+
+    horizons: int = 1
+    numbers: int = 0
+    max_members: int = 25
+    hidden: int | None = None
+    initial_logit: Logit = 0.0
+
+
 class Aggregated(NamedTuple):
     """What an aggregation says of a group.
 
@@ -24,7 +42,7 @@ class Aggregated(NamedTuple):
 class Aggregator(Protocol):
     """The convention that every aggregation follows, for one group.
 
-    * ``Aggregator(width, horizons=, numbers=, max_members=, hidden=, initial_logit=, rngs=)`` draws the parameters.
+    * ``Aggregator(width, spec, rngs=rngs)`` draws the parameters.
     * ``takes_logits`` says what the individual layer hands over: log-odds ``[h]`` of each individual, or (False) a
       representation of ``ModelConfig.member_width``. ``width`` is the size of either.
     * Called with the members in order of arrival; where no member is, the values are arbitrary but finite, and
@@ -34,26 +52,12 @@ class Aggregator(Protocol):
 
     takes_logits: ClassVar[bool]
 
-    def __init__(
-        self,
-        width: int,
-        *,
-        horizons: int,
-        numbers: int,
-        max_members: int,
-        hidden: int | None = None,
-        initial_logit: Logit,
-        rngs: nnx.Rngs,
-    ):
+    def __init__(self, width: int, spec: GroupSpec, *, rngs: nnx.Rngs):
         """Draws the parameters.
 
         Args:
             width: size of each row of ``people``.
-            horizons: number of outcomes.
-            numbers: size of ``account``.
-            max_members: largest number of members of a group.
-            hidden: size of a hidden tanh layer between the aggregation and the log-odds; None for none.
-            initial_logit: where the log-odds start, one for all horizons or ``[h]``.
+            spec: the sizes, and where the log-odds start.
             rngs: random streams of the initial parameters.
         """
         ...
@@ -74,3 +78,14 @@ class Aggregator(Protocol):
     def member_logit(initial_logit: Logit) -> Logit:
         """Where the individual layer's log-odds start; only asked for if ``takes_logits``."""
         ...
+
+
+class OfRepresentations(nnx.Module):
+    """What aggregations of representations have in common."""
+
+    takes_logits: ClassVar[bool] = False
+
+    @staticmethod
+    def member_logit(initial_logit: Logit) -> Logit:
+        """Not asked for: members are representations."""
+        return 0.0

@@ -1,19 +1,17 @@
 """Aggregations that treat the members' representations as a set, whatever their order: beside the paper's own."""
 
-from typing import ClassVar
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from hanjax import masked
-from hanjax.nn.aggregation import Aggregated, Logit
+from hanjax.nn.aggregation import Aggregated, GroupSpec, OfRepresentations
 from hanjax.nn.head import Head
 from hanjax.nn.pooling import Pooled
 
 
-class GatedAttention(nnx.Module):
+class GatedAttention(OfRepresentations):
     """A weighted mean of the members, with weights from a gated layer, then a layer with the account's numbers.
 
     a_k = softmax_k(w . (tanh(V P_k + b) * sigmoid(U P_k + c))),  logit = W [sum_k a_k P_k, account] + d
@@ -24,32 +22,18 @@ class GatedAttention(nnx.Module):
     Source: Ilse, Tomczak and Welling 2018, Attention-based Deep Multiple Instance Learning, eq. 9.
 
     Example:
-        >>> aggregate = GatedAttention(4, horizons=1, numbers=2, max_members=25, initial_logit=0.0, rngs=nnx.Rngs(0))
+        >>> aggregate = GatedAttention(4, GroupSpec(numbers=2), rngs=nnx.Rngs(0))
         >>> group = aggregate(jnp.ones((3, 4)), where=jnp.array([True, True, False]), account=jnp.zeros(2))
         >>> group.logit.shape, group.share.tolist()
         ((1,), [0.5, 0.5, 0.0])
     """
 
-    takes_logits: ClassVar[bool] = False
-
-    def __init__(
-        self,
-        width: int,
-        *,
-        horizons: int,
-        numbers: int,
-        max_members: int,
-        hidden: int | None = None,
-        initial_logit: Logit,
-        rngs: nnx.Rngs,
-    ):
+    def __init__(self, width: int, spec: GroupSpec, *, rngs: nnx.Rngs):
         """Draws the parameters; see ``Aggregator``."""
         self.value = nnx.Linear(width, width, rngs=rngs)
         self.gate = nnx.Linear(width, width, rngs=rngs)
         self.query = nnx.Param(nnx.initializers.normal(width**-0.5)(rngs.params(), (width,)))
-        self.head = Head(
-            width, numbers=numbers, horizons=horizons, hidden=hidden, initial_logit=initial_logit, rngs=rngs
-        )
+        self.head = Head(width, spec, rngs=rngs)
 
     def __call__(
         self, people: Float[Array, "k e"], *, where: Bool[Array, " k"], account: Float[Array, " n"]
@@ -60,13 +44,8 @@ class GatedAttention(nnx.Module):
         share = masked.softmax(relevance, where=where)
         return Aggregated(self.head(share @ people, account), share)
 
-    @staticmethod
-    def member_logit(initial_logit: Logit) -> Logit:
-        """Not asked for: members are representations."""
-        return 0.0
 
-
-class SetTransformer(nnx.Module):
+class SetTransformer(OfRepresentations):
     """Members attend to each other, a learned query attends to them, then a layer with the account's numbers.
 
     Z = block(P, P),  g = block(s, Z),  logit = W [g, account] + b
@@ -80,33 +59,19 @@ class SetTransformer(nnx.Module):
     power of two that divides ``width``; the feed-forward layer has 2 ``width`` units.
 
     Example:
-        >>> aggregate = SetTransformer(4, horizons=1, numbers=2, max_members=25, initial_logit=0.0, rngs=nnx.Rngs(0))
+        >>> aggregate = SetTransformer(4, GroupSpec(numbers=2), rngs=nnx.Rngs(0))
         >>> group = aggregate(jnp.ones((3, 4)), where=jnp.array([True, False, False]), account=jnp.zeros(2))
         >>> group.logit.shape, group.share.tolist()
         ((1,), [1.0, 0.0, 0.0])
     """
 
-    takes_logits: ClassVar[bool] = False
-
-    def __init__(
-        self,
-        width: int,
-        *,
-        horizons: int,
-        numbers: int,
-        max_members: int,
-        hidden: int | None = None,
-        initial_logit: Logit,
-        rngs: nnx.Rngs,
-    ):
+    def __init__(self, width: int, spec: GroupSpec, *, rngs: nnx.Rngs):
         """Draws the parameters; see ``Aggregator``."""
         heads = next(n for n in (4, 2, 1) if width % n == 0)
         self.members = AttentionBlock(width, heads, rngs=rngs)
         self.pool = AttentionBlock(width, heads, rngs=rngs)
         self.query = nnx.Param(nnx.initializers.normal(width**-0.5)(rngs.params(), (1, width)))
-        self.head = Head(
-            width, numbers=numbers, horizons=horizons, hidden=hidden, initial_logit=initial_logit, rngs=rngs
-        )
+        self.head = Head(width, spec, rngs=rngs)
 
     def __call__(
         self, people: Float[Array, "k e"], *, where: Bool[Array, " k"], account: Float[Array, " n"]
@@ -116,11 +81,6 @@ class SetTransformer(nnx.Module):
         people = self.members(people, people, where=where).value
         group, share = self.pool(self.query[...], people, where=where)
         return Aggregated(self.head(group[0], account), share[0])
-
-    @staticmethod
-    def member_logit(initial_logit: Logit) -> Logit:
-        """Not asked for: members are representations."""
-        return 0.0
 
 
 class AttentionBlock(nnx.Module):

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from hanjax.config import ModelConfig
 from hanjax.errors import ConfigError
-from hanjax.nn.aggregators import AGGREGATORS, Aggregated, Aggregator, Logit
+from hanjax.nn.aggregators import AGGREGATORS, Aggregated, Aggregator, GroupSpec, Logit
 from hanjax.nn.encoders import ActivityEncoder, IndividualLayer, WindowEncoder
 from hanjax.nn.pooling import Pooled
 from hanjax.nn.sizes import Sizes
@@ -85,15 +85,8 @@ class HAN(nnx.Module):
             initial_logit=kind.member_logit(initial_logit) if kind.takes_logits else 0.0,
             rngs=rngs,
         )
-        self.aggregate = kind(
-            width,
-            horizons=sizes.horizons,
-            numbers=sizes.numbers,
-            max_members=sizes.max_members,
-            hidden=config.head_width,
-            initial_logit=initial_logit,
-            rngs=rngs,
-        )
+        spec = GroupSpec(sizes.horizons, sizes.numbers, sizes.max_members, config.head_width, initial_logit)
+        self.aggregate = kind(width, spec, rngs=rngs)
         # It starts as if it were not there.
         joined, eye = sizes.horizons + sizes.numbers, lambda key, shape, dtype: jnp.eye(*shape, dtype=dtype)
         linear = nnx.Linear(joined, sizes.horizons, kernel_init=eye, rngs=rngs) if config.account_head else None

@@ -4,6 +4,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from hanjax.nn.aggregation import GroupSpec
+
 
 class Head(nnx.Module):
     """A linear layer over a group and its account, or one hidden tanh layer and then a linear one.
@@ -15,33 +17,21 @@ class Head(nnx.Module):
 
     Args:
         width: size of the group's representation.
-        numbers: size of the account's numbers.
-        horizons: number of outcomes.
-        hidden: size of the hidden layer; None for none.
-        initial_logit: where the log-odds start, one for all horizons or ``[h]``.
+        spec: the size of the account's numbers and of the hidden layer, the horizons, and where the log-odds start.
         rngs: random streams of the initial parameters.
 
     Example:
-        >>> head = Head(4, numbers=2, horizons=1, hidden=3, initial_logit=-6.0, rngs=nnx.Rngs(0))
+        >>> head = Head(4, GroupSpec(numbers=2, hidden=3, initial_logit=-6.0), rngs=nnx.Rngs(0))
         >>> head(jnp.zeros(4), jnp.zeros(2)).tolist()
         [-6.0]
     """
 
-    def __init__(
-        self,
-        width: int,
-        *,
-        numbers: int,
-        horizons: int,
-        hidden: int | None,
-        initial_logit: float | Float[Array, "..."],
-        rngs: nnx.Rngs,
-    ):
+    def __init__(self, width: int, spec: GroupSpec, *, rngs: nnx.Rngs):
         """Draws the parameters."""
-        joined = width + numbers
-        self.hidden = nnx.Linear(joined, hidden, rngs=rngs) if hidden else None
-        start = nnx.initializers.constant(initial_logit)
-        self.output = nnx.Linear(hidden or joined, horizons, bias_init=start, rngs=rngs)
+        joined = width + spec.numbers
+        self.hidden = nnx.Linear(joined, spec.hidden, rngs=rngs) if spec.hidden else None
+        start = nnx.initializers.constant(spec.initial_logit)
+        self.output = nnx.Linear(spec.hidden or joined, spec.horizons, bias_init=start, rngs=rngs)
 
     def __call__(self, group: Float[Array, " d"], account: Float[Array, " n"]) -> Float[Array, " h"]:
         """Returns the log-odds ``[h]`` of the ``group [d]`` with the numbers ``account [n]``."""

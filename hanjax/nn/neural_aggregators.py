@@ -3,21 +3,19 @@
 Source: section 6.1 of the paper.
 """
 
-from typing import ClassVar
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from hanjax import masked
-from hanjax.nn.aggregation import Aggregated, Logit
+from hanjax.nn.aggregation import Aggregated, GroupSpec, OfRepresentations
 from hanjax.nn.head import Head
 from hanjax.nn.pooling import AttentionPool
 from hanjax.nn.recurrent import GRU
 
 
-class FNN(nnx.Module):
+class FNN(OfRepresentations):
     """Members side by side in as many slots as a group can have, with the account's numbers, through two hidden layers.
 
     x = [P_1, ..., P_K, 0, ..., 0, account],  g = tanh(W2 tanh(W1 x + b1) + b2),  logit = W [g, account] + b
@@ -32,32 +30,18 @@ class FNN(nnx.Module):
     Source: section 6.1.1 of the paper; it does not say the layers' sizes or kind.
 
     Example:
-        >>> aggregate = FNN(4, horizons=1, numbers=2, max_members=25, initial_logit=0.0, rngs=nnx.Rngs(0))
+        >>> aggregate = FNN(4, GroupSpec(numbers=2), rngs=nnx.Rngs(0))
         >>> group = aggregate(jnp.ones((3, 4)), where=jnp.array([True, False, False]), account=jnp.zeros(2))
         >>> group.logit.shape, group.share.tolist()
         ((1,), [1.0, 0.0, 0.0])
     """
 
-    takes_logits: ClassVar[bool] = False
-
-    def __init__(
-        self,
-        width: int,
-        *,
-        horizons: int,
-        numbers: int,
-        max_members: int,
-        hidden: int | None = None,
-        initial_logit: Logit,
-        rngs: nnx.Rngs,
-    ):
+    def __init__(self, width: int, spec: GroupSpec, *, rngs: nnx.Rngs):
         """Draws the parameters; see ``Aggregator``."""
-        self.max_members = max_members
-        self.first = nnx.Linear(max_members * width + numbers, 2 * width, rngs=rngs)
+        self.max_members = spec.max_members
+        self.first = nnx.Linear(spec.max_members * width + spec.numbers, 2 * width, rngs=rngs)
         self.second = nnx.Linear(2 * width, width, rngs=rngs)
-        self.head = Head(
-            width, numbers=numbers, horizons=horizons, hidden=hidden, initial_logit=initial_logit, rngs=rngs
-        )
+        self.head = Head(width, spec, rngs=rngs)
 
     def __call__(
         self, people: Float[Array, "k e"], *, where: Bool[Array, " k"], account: Float[Array, " n"]
@@ -73,13 +57,8 @@ class FNN(nnx.Module):
         share = masked.normalized(jax.lax.stop_gradient(slot @ input_of_slot), where=where)
         return Aggregated(self.head(group, account), share)
 
-    @staticmethod
-    def member_logit(initial_logit: Logit) -> Logit:
-        """Not asked for: members are representations."""
-        return 0.0
 
-
-class LastState(nnx.Module):
+class LastState(OfRepresentations):
     """A GRU over members in order of arrival, whose last state is the group.
 
     h_k = (1 - z_k) n_k + z_k h_{k-1} = GRU(P_1, ..., P_k),  logit = W [h_K, account] + b
@@ -91,30 +70,16 @@ class LastState(nnx.Module):
     Source: section 6.1.2 of the paper (many-to-one GRU).
 
     Example:
-        >>> aggregate = LastState(4, horizons=1, numbers=2, max_members=25, initial_logit=0.0, rngs=nnx.Rngs(0))
+        >>> aggregate = LastState(4, GroupSpec(numbers=2), rngs=nnx.Rngs(0))
         >>> group = aggregate(jnp.ones((3, 4)), where=jnp.array([True, False, False]), account=jnp.zeros(2))
         >>> group.logit.shape, group.share.tolist()
         ((1,), [1.0, 0.0, 0.0])
     """
 
-    takes_logits: ClassVar[bool] = False
-
-    def __init__(
-        self,
-        width: int,
-        *,
-        horizons: int,
-        numbers: int,
-        max_members: int,
-        hidden: int | None = None,
-        initial_logit: Logit,
-        rngs: nnx.Rngs,
-    ):
+    def __init__(self, width: int, spec: GroupSpec, *, rngs: nnx.Rngs):
         """Draws the parameters; see ``Aggregator``."""
         self.gru = GRU(width, width, rngs=rngs)
-        self.head = Head(
-            width, numbers=numbers, horizons=horizons, hidden=hidden, initial_logit=initial_logit, rngs=rngs
-        )
+        self.head = Head(width, spec, rngs=rngs)
 
     def __call__(
         self, people: Float[Array, "k e"], *, where: Bool[Array, " k"], account: Float[Array, " n"]
@@ -143,13 +108,8 @@ class LastState(nnx.Module):
         wrote = jax.lax.stop_gradient(kept_after * (states - gate * before))
         return masked.normalized(jnp.abs(wrote).sum(axis=1), where=where)
 
-    @staticmethod
-    def member_logit(initial_logit: Logit) -> Logit:
-        """Not asked for: members are representations."""
-        return 0.0
 
-
-class GRUAttention(nnx.Module):
+class GRUAttention(OfRepresentations):
     """A GRU over members in order of arrival, attention over its states, then a layer with the account's numbers.
 
     h = GRU(P_1, ..., P_K),  a = attention(h),  logit = W [sum_k a_k h_k, account] + b
@@ -159,31 +119,17 @@ class GRUAttention(nnx.Module):
     Source: section 6.1.3 of the paper (many-to-many GRU followed by attention).
 
     Example:
-        >>> aggregate = GRUAttention(4, horizons=1, numbers=2, max_members=25, initial_logit=0.0, rngs=nnx.Rngs(0))
+        >>> aggregate = GRUAttention(4, GroupSpec(numbers=2), rngs=nnx.Rngs(0))
         >>> group = aggregate(jnp.ones((3, 4)), where=jnp.array([True, False, False]), account=jnp.zeros(2))
         >>> group.logit.shape, group.share.tolist()
         ((1,), [1.0, 0.0, 0.0])
     """
 
-    takes_logits: ClassVar[bool] = False
-
-    def __init__(
-        self,
-        width: int,
-        *,
-        horizons: int,
-        numbers: int,
-        max_members: int,
-        hidden: int | None = None,
-        initial_logit: Logit,
-        rngs: nnx.Rngs,
-    ):
+    def __init__(self, width: int, spec: GroupSpec, *, rngs: nnx.Rngs):
         """Draws the parameters; see ``Aggregator``."""
         self.gru = GRU(width, width, rngs=rngs)
         self.pool = AttentionPool(width, rngs=rngs)
-        self.head = Head(
-            width, numbers=numbers, horizons=horizons, hidden=hidden, initial_logit=initial_logit, rngs=rngs
-        )
+        self.head = Head(width, spec, rngs=rngs)
 
     def __call__(
         self, people: Float[Array, "k e"], *, where: Bool[Array, " k"], account: Float[Array, " n"]
@@ -192,8 +138,3 @@ class GRUAttention(nnx.Module):
         states = self.gru(masked.zeroed(people, where=where), where=where)
         group, share = self.pool(states, where=where)
         return Aggregated(self.head(group, account), share)
-
-    @staticmethod
-    def member_logit(initial_logit: Logit) -> Logit:
-        """Not asked for: members are representations."""
-        return 0.0

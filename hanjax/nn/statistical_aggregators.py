@@ -14,7 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from hanjax import masked
-from hanjax.nn.aggregation import Aggregated, Logit
+from hanjax.nn.aggregation import Aggregated, GroupSpec, Logit
 
 TYPICAL_MEMBERS = 5
 """Members of a typical account: 4.6 on average in the paper's data (section 7.1)."""
@@ -25,17 +25,7 @@ class _Statistical(nnx.Module):
 
     takes_logits: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        width: int,
-        *,
-        horizons: int,
-        numbers: int,
-        max_members: int,
-        hidden: int | None = None,
-        initial_logit: Logit,
-        rngs: nnx.Rngs,
-    ):
+    def __init__(self, width: int, spec: GroupSpec, *, rngs: nnx.Rngs):
         """Has no parameters; see ``Aggregator``."""
 
     def __call__(
@@ -68,7 +58,7 @@ class Maximum(_Statistical):
     Source: section 6.2.1 of the paper.
 
     Example:
-        >>> aggregate = Maximum(1, horizons=1, numbers=0, max_members=25, initial_logit=0.0, rngs=nnx.Rngs(0))
+        >>> aggregate = Maximum(1, GroupSpec(), rngs=nnx.Rngs(0))
         >>> people = jnp.array([[-6.0], [-5.0], [0.0]])
         >>> logit, share = aggregate(people, where=jnp.array([True, True, False]), account=jnp.zeros(0))
         >>> logit.tolist(), share.tolist()
@@ -93,7 +83,7 @@ class AtLeastOne(_Statistical):
     Source: section 6.2.2 of the paper.
 
     Example:
-        >>> aggregate = AtLeastOne(1, horizons=1, numbers=0, max_members=25, initial_logit=0.0, rngs=nnx.Rngs(0))
+        >>> aggregate = AtLeastOne(1, GroupSpec(), rngs=nnx.Rngs(0))
         >>> logit, share = aggregate(jnp.zeros((3, 1)), where=jnp.array([True, True, False]), account=jnp.zeros(0))
         >>> jax.nn.sigmoid(logit).round(4).tolist(), share.tolist()
         ([0.75], [0.5, 0.5, 0.0])
@@ -131,7 +121,7 @@ class GeometricMean(_Statistical):
     Source: section 6.2.3 of the paper.
 
     Example:
-        >>> aggregate = GeometricMean(1, horizons=1, numbers=0, max_members=25, initial_logit=0.0, rngs=nnx.Rngs(0))
+        >>> aggregate = GeometricMean(1, GroupSpec(), rngs=nnx.Rngs(0))
         >>> logit, share = aggregate(jnp.zeros((3, 1)), where=jnp.array([True, True, False]), account=jnp.zeros(0))
         >>> jax.nn.sigmoid(logit).round(4).tolist(), share.tolist()
         ([0.5], [0.5, 0.5, 0.0])
@@ -155,7 +145,7 @@ class MeanProbability(_Statistical):
     Source: not in the paper, which prefers the geometric mean (section 6.2.3).
 
     Example:
-        >>> aggregate = MeanProbability(1, horizons=1, numbers=0, max_members=25, initial_logit=0.0, rngs=nnx.Rngs(0))
+        >>> aggregate = MeanProbability(1, GroupSpec(), rngs=nnx.Rngs(0))
         >>> logit, share = aggregate(jnp.zeros((3, 1)), where=jnp.array([True, True, False]), account=jnp.zeros(0))
         >>> jax.nn.sigmoid(logit).round(4).tolist(), share.tolist()
         ([0.5], [0.5, 0.5, 0.0])
@@ -178,7 +168,7 @@ class MeanLogOdds(_Statistical):
     Source: not in the paper; the logarithmic opinion pool with equal weights (Genest and Zidek 1986).
 
     Example:
-        >>> aggregate = MeanLogOdds(1, horizons=1, numbers=0, max_members=25, initial_logit=0.0, rngs=nnx.Rngs(0))
+        >>> aggregate = MeanLogOdds(1, GroupSpec(), rngs=nnx.Rngs(0))
         >>> people = jnp.array([[-6.0], [-5.0], [0.0]])
         >>> logit, share = aggregate(people, where=jnp.array([True, True, False]), account=jnp.zeros(0))
         >>> logit.tolist(), share.tolist()

@@ -12,7 +12,7 @@ import pytest
 from flax import nnx
 
 from hanjax.config import ModelConfig
-from hanjax.nn.aggregators import AGGREGATORS, Aggregator
+from hanjax.nn.aggregators import AGGREGATORS, Aggregator, GroupSpec
 from tests.nn.examples import as_dtype, assert_close, dense, drawn, model
 from tests.reference import groups as reference
 from tests.reference.han import gradient
@@ -37,15 +37,8 @@ def double():
 
 def made(name, hidden=None, initial=-4.0, width=WIDTH):
     kind = AGGREGATORS[name]
-    return kind(
-        HORIZONS if kind.takes_logits else width,
-        horizons=HORIZONS,
-        numbers=NUMBERS,
-        max_members=MOST,
-        hidden=hidden,
-        initial_logit=initial,
-        rngs=nnx.Rngs(0),
-    )
+    spec = GroupSpec(HORIZONS, NUMBERS, MOST, hidden, initial)
+    return kind(HORIZONS if kind.takes_logits else width, spec, rngs=nnx.Rngs(0))
 
 
 @cache

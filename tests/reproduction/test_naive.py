@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hanjax.nn.aggregators import GroupSpec
 from hanjax.reproduction.naive import NAIVE
 
 PEOPLE = jnp.array([[-1.0], [0.5], [-2.0], [9.0]])
@@ -14,7 +15,7 @@ WHERE = jnp.array([True, True, True, False])
 def logit(name, people=PEOPLE, where=WHERE):
     kind = NAIVE[name]
     with jax.numpy_rank_promotion("raise"):
-        module = kind(1, horizons=1, numbers=0, max_members=4, initial_logit=0.0, rngs=None)
+        module = kind(1, GroupSpec(), rngs=None)
         return module(people, where=where, account=jnp.zeros(0)).logit
 
 
