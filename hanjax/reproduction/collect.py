@@ -94,7 +94,8 @@ def experiment_table(results: Results, rows: Sequence[Row]) -> Table:
 
     Returns:
         Paper's AUC, ours with intervals, spread over seeds, mean over periods, bands of account sizes and the
-        difference to experiment 3, each on the frozen test and, with ``fresh_``, on fresh accounts.
+        difference to experiment 3, each on the frozen test and, with ``fresh_``, on fresh accounts; and the gap to the
+        log oracle, which is measured on the frozen test alone.
     """
     table: Table = []
     for row in rows:
@@ -130,6 +131,9 @@ def _on_test(results: Results, name: str, test: str, prefix: str) -> dict[str, A
     record |= {f"{prefix}auc_{low}_to_{high}": value for (low, high), value in zip(BANDS, found.bands, strict=True)}
     if reference is not None and name != REFERENCE:
         record |= as_record(compare(found, reference), f"{prefix}difference")
+    oracle = results.measured("log-oracle", test)
+    if oracle is not None and name != "log-oracle":
+        record |= as_record(compare(oracle, found), f"{prefix}gap")
     return record
 
 

@@ -50,10 +50,7 @@ def in_short(found: Found) -> list[str]:
         claims = [claim for claim in found.get("orderings", []) if claim["test"] == test]
         if any(claim["outcome"] != "not measured" for claim in claims):
             said.append(_orderings(claims, test, found["about"]))
-    if one := _numerics(found):
-        said.append(one)
-    if one := _references(found):
-        said.append(one)
+    said += [one for one in (_numerics(found), _references(found), _gaps(found)) if one]
     if (one := found.get("volume")) and one["p"] is not None:
         said.append(volume(one))
     if found.get("winners"):
@@ -136,6 +133,14 @@ def _references(found: Found) -> str:
         if rows[row].get(f"{here}auc") is not None
     ]
     return f"{said}{'; ' if oracles else ''}{' and '.join(oracles)}."
+
+
+def _gaps(found: Found) -> str:
+    """How far the two best models that learn stay below the log oracle."""
+    learned = [r for r in found.get("experiments", []) if r.get("gap") is not None and r["table"] != "oracle"]
+    nearest = sorted(learned, key=lambda r: r["gap"])[:2]
+    told = " and ".join(f"{r['title']} ({signed_span(r, 'gap')})" for r in nearest)
+    return f"Nearest to the log oracle on the frozen test, by what is missing in AUC: {told}." if told else ""
 
 
 def volume(record: Found) -> str:

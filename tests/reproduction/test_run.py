@@ -13,7 +13,7 @@ from hanjax.reproduction import sentences
 from hanjax.reproduction.naive import NAIVE
 from hanjax.reproduction.report import card, compact_card, render
 
-ROWS = ["experiment-3", "naive-5", "regression", "latent-oracle"]
+ROWS = ["experiment-3", "naive-5", "regression", "log-oracle", "latent-oracle"]
 SMALL = dict(accounts=60, epochs=1, seeds=1, rows=ROWS, parts=["tables"], resamples=50)
 
 
@@ -103,6 +103,19 @@ def test_the_fate_of_a_claim_in_words_is_its_outcome_in_the_table(whole):
     said = sentences.in_short(stored)[0]
     assert "Not reproduced, 1: neural aggregations (experiments 1-3) beat both baselines" in said
     assert "Undecided, 7:" in said and "\nReproduced" not in said
+
+
+def test_the_gap_to_the_log_oracle_is_told_of_those_nearest_to_it(whole):
+    stored = json.loads((whole.folder / "report.json").read_text())
+    row = {record["row"]: record for record in stored["experiments"]}
+    for name in ("experiment-3", "regression"):
+        assert row[name]["gap"] == pytest.approx(row["log-oracle"]["auc"] - row[name]["auc"])
+        assert row[name]["gap_low"] < row[name]["gap"] < row[name]["gap_high"]
+    [said] = [said for said in sentences.in_short(stored) if "Nearest to the log oracle" in said]
+    first, second = sorted((row["experiment-3"], row["regression"]), key=lambda record: -record["auc"])
+    assert (
+        said.index(first["title"]) < said.index(second["title"]) and f"{first['gap']:+.3f} [".replace("-", "−") in said
+    )
 
 
 @pytest.mark.parametrize(("p", "says"), [(0.4, "does not differ detectably"), (0.01, "differs between")])
