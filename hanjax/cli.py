@@ -293,7 +293,11 @@ def reproduce(argv: Sequence[str]) -> None:
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each model (default: 3)")
     parser.add_argument("--epochs", type=int, metavar="N", help="passes over the data instead of the paper's 20")
     parser.add_argument("--accounts", type=int, metavar="N", help="of the simulated market (default: the paper's 2516)")
-    parser.add_argument("--rows", metavar="NAME,...", help="only these models of the tables (default: all)")
+    parser.add_argument(
+        "--rows",
+        metavar="NAME,...",
+        help="only these models of the tables, also the recommended ones (default: the rest)",
+    )
     parser.add_argument("--parts", default=",".join(PARTS), help="what to train (default: %(default)s)")
     add_options(parser, PanelConfig, "data, of every model unless it says otherwise (default: the paper's)")
     arguments = parser.parse_args(argv)

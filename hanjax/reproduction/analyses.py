@@ -9,13 +9,14 @@ import pandas as pd
 
 from hanjax.api import conversions
 from hanjax.config import PanelConfig
+from hanjax.evaluation.intervals import difference, interval
 from hanjax.reproduction import pictures
 from hanjax.reproduction.collect import Results, Table
 from hanjax.reproduction.counts import activity_totals
 from hanjax.reproduction.dynamics import telling_accounts, threshold_crossings, volume_regression
 from hanjax.reproduction.learn import Scored
 from hanjax.reproduction.measures import as_record
-from hanjax.reproduction.members import concordance, own_scores, true_interest
+from hanjax.reproduction.members import Concordance, concordance, own_scores, true_interest
 from hanjax.reproduction.rows import REFERENCE
 from hanjax.reproduction.worlds import Panels, World, encode_world
 from hanjax.types import Panel, Scores
@@ -76,21 +77,24 @@ def member_table(results: Results, panel: Panel, world: World) -> Table:
     assert world.market is not None
     truth = world.market.individual_truth
     interest, shape = true_interest(panel, truth), panel.batch.members.shape
-    account = None
+    totals = np.where(panel.batch.member_mask, activity_totals(panel), np.nan)
     table: Table = []
+    counted: Concordance | None = None
     for name, row in results.rows.items():
         comparable = row.kind == "network" and _same_members(results.jobs[name][0].config.panel, world.panel)
         scores = [one for one in results.scores(name, "test") if len(one.own)] if comparable else []
         if not scores or len(scores[0].account) != shape[0]:
             continue
-        account = scores[0].account
-        found = concordance(own_scores(scores[0], shape), interest, account, results.weights["test"])
-        table.append({"row": name, "title": row.title, **as_record(found, "concordance")})
-    if account is not None:
-        totals = np.where(panel.batch.member_mask, activity_totals(panel), np.nan)
-        found = concordance(totals, interest, account, results.weights["test"])
+        account, weights = scores[0].account, results.weights["test"]
+        if counted is None:
+            counted = concordance(totals, interest, account, weights)
+        found = concordance(own_scores(scores[0], shape), interest, account, weights)
+        apart = difference(found.value - counted.value, found.resampled - counted.resampled)
+        record = {"row": name, "title": row.title, **as_record(interval(*found), "concordance")}
+        table.append(record | as_record(apart, "difference"))
+    if counted is not None:
         record = {"row": "activities", "title": "Number of activities in the window"}
-        table.append(record | as_record(found, "concordance"))
+        table.append(record | as_record(interval(*counted), "concordance"))
     return table
 
 

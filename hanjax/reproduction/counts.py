@@ -13,16 +13,17 @@ from hanjax.types import Panel
 _CHUNK = 4096
 
 
-def features(panel: Panel) -> Float[np.ndarray, "b f"]:
+def features(panel: Panel, *, levels: tuple[int, ...] = ()) -> Float[np.ndarray, "b f"]:
     """What a tabular model is given of each sample, no more than a network is.
 
     Args:
         panel: encoded with ``volumes``.
+        levels: of each static category of individuals, how many the encoding has; () to leave the categories out.
 
     Returns:
         ``[B, features]``: log(1 + count) of each activity in each period of the window, summed over members; the number
         of members; the account's numbers; the mean and the maximum over members of each of their numbers, if the panel
-        has them.
+        has them; the share of members with each level of each category.
 
     Raises:
         DataError: if the panel holds no volumes.
@@ -30,10 +31,14 @@ def features(panel: Panel) -> Float[np.ndarray, "b f"]:
     batch = panel.batch
     if batch.counts is None or batch.count_windows is None:
         raise DataError("counts: the panel has no volumes; encode it with `volumes`.")
-    summed = []
+    # Level 0 is padding, so that the places without a member add nothing.
+    of_level = [batch.individuals[:, f, None] == np.arange(1, levels[f]) for f in range(len(levels))]
+    indicators = np.concatenate([np.zeros((len(batch.individuals), 0)), *of_level], axis=1)
+    summed, held = [], []
     for begin in range(0, len(batch.member_windows), _CHUNK):
         windows = batch.count_windows[batch.member_windows[begin : begin + _CHUNK]]
         summed.append(np.stack([batch.counts[windows[:, :, w]].sum(axis=1) for w in range(windows.shape[2])], axis=1))
+        held.append(indicators[batch.members[begin : begin + _CHUNK]].sum(axis=1))
     counts = np.log1p(np.concatenate(summed)).reshape(len(batch.members), -1)
     members = batch.member_mask.sum(axis=1, keepdims=True)
     numbers = [] if batch.account_numbers is None else [batch.account_numbers]
@@ -41,7 +46,8 @@ def features(panel: Panel) -> Float[np.ndarray, "b f"]:
         there = batch.member_mask[..., None]
         numbers.append(batch.member_numbers.sum(axis=1) / members)
         numbers.append(np.where(there, batch.member_numbers, -np.inf).max(axis=1))
-    return np.concatenate([counts, members, batch.accounts[batch.account], *numbers], axis=1).astype(np.float32)
+    parts = [counts, members, batch.accounts[batch.account], *numbers, np.concatenate(held) / members]
+    return np.concatenate(parts, axis=1).astype(np.float32)
 
 
 def activity_totals(panel: Panel) -> Float[np.ndarray, "b k"]:
@@ -58,13 +64,22 @@ def activity_totals(panel: Panel) -> Float[np.ndarray, "b k"]:
     return batch.counts.sum(axis=1)[batch.count_windows].sum(axis=1)[batch.member_windows]
 
 
-def fit_counts(kind: str, panels: Panels, seed: int) -> dict[str, Float[np.ndarray, " b"]]:
+_CHOICES: dict[str, dict[str, list[Any]]] = {
+    "regression": {"logisticregression__C": [0.003, 0.01, 0.03, 0.1, 0.3, 1.0]},
+    "boosting": {"max_iter": [50, 150, 400], "max_leaf_nodes": [3, 8]},
+}
+"""What a classifier that stands beside the recommended preset may choose from, by validation."""
+
+
+def fit_counts(kind: str, panels: Panels, seed: int, *, choose: bool = False) -> dict[str, Float[np.ndarray, " b"]]:
     """Fits one of scikit-learn's classifiers on the training samples and scores the tests.
 
     Args:
         kind: "regression" or "boosting".
         panels: encoded with ``volumes``.
         seed: of the boosting.
+        choose: also read the members' categories, and choose the settings by the AUC in four-fold cross-validation over
+            training accounts, as a network that chooses its epoch does; otherwise they are fixed.
 
     Returns:
         Log-odds of each test's samples.
@@ -75,6 +90,7 @@ def fit_counts(kind: str, panels: Panels, seed: int) -> dict[str, Float[np.ndarr
     need("sklearn", "scikit-learn")
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits  # scikit-learn needs it, too
@@ -92,12 +108,21 @@ def fit_counts(kind: str, panels: Panels, seed: int) -> dict[str, Float[np.ndarr
             l2_regularization=5.0,
             random_state=seed,
         )
+    levels = panels.sizes.levels if choose else ()
     label = panels.train.batch.label[:, 0]
     known = ~np.isnan(label)
+    account = panels.train.samples["account_id"].to_numpy()[known]
+    if choose:
+        folds = StratifiedGroupKFold(4, shuffle=True, random_state=0)
+        folds = list(folds.split(account, label[known], groups=account))
+        model = GridSearchCV(model, _CHOICES[kind], scoring="roc_auc", cv=folds)
     # One thread: where others want the cores, too, OpenMP's threads wait for each other for minutes.
     with threadpool_limits(limits=1):
-        model.fit(features(panels.train)[known], label[known].astype(int))
-        return {name: _log_odds(model.predict_proba(features(test))[:, 1]) for name, test in panels.tests.items()}
+        model.fit(features(panels.train, levels=levels)[known], label[known].astype(int))
+        return {
+            name: _log_odds(model.predict_proba(features(test, levels=levels))[:, 1])
+            for name, test in panels.tests.items()
+        }
 
 
 def oracle(kind: str, panels: Panels, world: World) -> dict[str, Float[np.ndarray, " b"]]:
@@ -109,7 +134,7 @@ def oracle(kind: str, panels: Panels, world: World) -> dict[str, Float[np.ndarra
         world: a simulated one.
 
     Returns:
-        Log-odds of each test's samples; the log oracle's, which takes long, of the frozen test alone.
+        Log-odds of each test's samples.
 
     Raises:
         DataError: if the world is not simulated.
@@ -118,7 +143,7 @@ def oracle(kind: str, panels: Panels, world: World) -> dict[str, Float[np.ndarra
         raise DataError("oracle: only a simulated market has a truth.")
     found = {}
     for name, market in (("test", world.market), ("fresh", world.fresh)):
-        if market is None or (name == "fresh" and kind == "log_oracle"):
+        if market is None:
             continue
         samples = panels.tests[name].samples[["account_id", "cutoff"]]
         if kind == "log_oracle":

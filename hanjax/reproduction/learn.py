@@ -83,8 +83,10 @@ def learn(row: Row, config: Config, seed: int, world: World, panels: Panels) -> 
     label = panels.train.batch.label[:, 0]
     samples, conversions = int((~np.isnan(label)).sum()), int(np.nansum(label))
     if row.kind != "network":
-        count = row.kind in ("regression", "boosting")
-        logit = fit_counts(row.kind, panels, seed) if count else oracle(row.kind, panels, world)
+        if row.kind in ("regression", "boosting"):
+            logit = fit_counts(row.kind, panels, seed, choose=row.preset == "recommended")
+        else:
+            logit = oracle(row.kind, panels, world)
         found = {name: _scored(panels.tests[name], panels.accounts[name], values) for name, values in logit.items()}
         return Learned(found, [], samples, conversions)
     model = network(config.model, panels.sizes, NAIVE[row.naive] if row.naive else None)

@@ -1,10 +1,11 @@
 """How well individuals' scores order the members of an account by what really interests them."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from hanjax.evaluation.intervals import Interval, interval
 from hanjax.reproduction.learn import Scored
 from hanjax.types import Panel
 
@@ -49,12 +50,24 @@ def own_scores(scored: Scored, shape: tuple[int, ...]) -> Float[np.ndarray, "b k
     return found
 
 
+class Concordance(NamedTuple):
+    """A share of pairs in the right order.
+
+    Args:
+        value: the share.
+        resampled: ``[R]`` the same under each resample of the accounts.
+    """
+
+    value: float
+    resampled: Float[np.ndarray, " r"]
+
+
 def concordance(
     values: Float[np.ndarray, "b k"],
     interest: Float[np.ndarray, "b k"],
     account: Int[np.ndarray, " b"],
     weights: Float[np.ndarray, "r a"],
-) -> Interval:
+) -> Concordance:
     """How often, of two members of one account at one cut-off, the more interested one has the higher value.
 
     Ties of values count one half; pairs of equal interest do not count. 0.5 is chance, 1 a perfect order.
@@ -66,7 +79,7 @@ def concordance(
         weights: ``[R, A]`` resamples of the accounts.
 
     Returns:
-        The share with its interval.
+        The share, also under each resample.
 
     Example:
         >>> import numpy as np
@@ -85,7 +98,7 @@ def concordance(
     size = weights.shape[1]
     won, pairs = np.bincount(account, won, size), np.bincount(account, pairs, size)
     if pairs.sum() == 0:
-        return interval(np.nan, np.zeros(0))
+        return Concordance(np.nan, np.full(len(weights), np.nan))
     total = weights @ pairs
     resampled = np.divide(weights @ won, total, out=np.full(len(weights), np.nan), where=total > 0)
-    return interval(float(won.sum() / pairs.sum()), resampled)
+    return Concordance(float(won.sum() / pairs.sum()), resampled)

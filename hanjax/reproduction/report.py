@@ -329,12 +329,14 @@ def _members(found: Found) -> str:
     records = found.get("members")
     if not records:
         return ""
-    rows = [[r["title"], span(r, "concordance", 3)] for r in sorted(records, key=lambda r: -(r["concordance"] or 0))]
+    ordered = sorted(records, key=lambda r: -(r["concordance"] or 0))
+    rows = [[r["title"], span(r, "concordance", 3), signed_span(r, "difference")] for r in ordered]
     return (
         "## Are the individuals' scores right?\n\nThe paper shows them and cannot check them. In a simulated market "
         "everybody's interest is known: of two members of one account at one cut-off, how often does the more "
         f"interested one have the higher score?\n\n{say.members(records)}\n\n"
-        f"{table(['Model', 'pairs in the right order'], rows)}\n\n![Pairs in the right order](members.png)"
+        f"{table(['Model', 'pairs in the right order', 'minus activities'], rows)}\n\n"
+        "![Pairs in the right order](members.png)"
     )
 
 

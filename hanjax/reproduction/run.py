@@ -34,7 +34,7 @@ from hanjax.reproduction.collect import (
 from hanjax.reproduction.counts import need
 from hanjax.reproduction.jobs import Job, Progress, make_jobs, run_jobs
 from hanjax.reproduction.report import render
-from hanjax.reproduction.rows import ALL, GRID, RECOMMENDED, STATIC, Row, row_named
+from hanjax.reproduction.rows import ALL, GRID, ROWS, STATIC, Row, row_named
 from hanjax.reproduction.store import Store
 from hanjax.reproduction.worlds import World, given_world, simulated_world
 from hanjax.simulation.settings import MarketConfig
@@ -111,7 +111,8 @@ def reproduce(
         seeds: how often each row is trained.
         accounts: of the simulated market; None for the paper's 2,516.
         epochs: passes over the data where the paper makes 20; None for those.
-        rows: names of the rows of the tables to train; None for all.
+        rows: names of the rows of the tables to train, among them those of the recommended preset; None for all but
+            these.
         parts: any of "tables", "variants", "grid" and "static".
         resamples: how often accounts are drawn for intervals.
         progress: called before every training with a sentence and the work done and to do; see ``tqdm_progress``.
@@ -235,9 +236,9 @@ def _plan(
             raise ConfigError(f"parts: there is no part {part!r}; there are {', '.join(PARTS)}.")
     if rows is not None and not rows:
         raise ConfigError("rows: name at least one, or none at all for every row.")
-    wanted = {row_named(name).name for name in rows} if rows is not None else {row.name for row in ALL}
+    wanted = {row_named(name).name for name in rows} if rows is not None else {row.name for row in ROWS}
     if quick and rows is None:
-        wanted -= {*_NOT_QUICK, *(row.name for row in RECOMMENDED)}
+        wanted -= set(_NOT_QUICK)
     number = accounts or (400 if quick else MarketConfig().accounts)
     # Small markets get more conversions, so that both outcomes are in every part.
     share = min(max(MarketConfig().conversions, 60 / number), 0.4)

@@ -201,12 +201,12 @@ def members(table: list[Found]) -> str:
     if volume is None or not others:
         return ""
     best, worst = (pick(others, key=lambda r: r["concordance"]) for pick in (max, min))
-    above = sum(r["concordance_low"] > volume["concordance"] for r in others if r["concordance_low"] is not None)
+    above = sum(r["difference_low"] > 0 for r in others if r["difference_low"] is not None)
     return (
         f"Individuals' scores put {100 * worst['concordance']:.0f} % ({worst['title']}) to "
         f"{100 * best['concordance']:.0f} % ({best['title']}) of the pairs of members in the order of their true "
         f"interest; their numbers of activities alone do so for {100 * volume['concordance']:.0f} %. "
-        f"{above} of {len(others)} models are clearly above that."
+        f"{above} of {len(others)} models are above that by an interval, on the same accounts, that excludes zero."
     )
 
 

@@ -82,17 +82,33 @@ def test_features_are_counts_of_the_log():
     assert checked > 5
 
 
+def test_features_hold_the_shares_of_the_members_categories():
+    made = panels()
+    panel, levels = made.tests["test"], made.sizes.levels
+    found = features(panel, levels=levels)[:, features(panel).shape[1] :]
+    batch, column = panel.batch, 0
+    for f, size in enumerate(levels):
+        for level in range(1, size):
+            for row in range(0, len(found), 50):
+                own = batch.individuals[batch.members[row][batch.members[row] > 0], f]
+                assert found[row, column] == pytest.approx((own == level).mean())
+            column += 1
+    assert found.shape[1] == column > len(levels)
+
+
+@pytest.mark.parametrize("choose", [False, True])
 @pytest.mark.parametrize("kind", ["regression", "boosting"])
-def test_classifiers_on_counts_score_every_test(kind):
-    found = fit_counts(kind, panels(), seed=0)
+def test_classifiers_on_counts_score_every_test(kind, choose):
+    found = fit_counts(kind, panels(), seed=0, choose=choose)
     assert {name: len(values) for name, values in found.items()} == {
         name: len(test.samples) for name, test in panels().tests.items()
     }
     assert all(np.isfinite(values).all() for values in found.values())
 
 
-def test_the_truth_is_that_of_each_test_s_own_market():
-    found = oracle("latent_oracle", panels(), world())
+@pytest.mark.parametrize("kind", ["latent_oracle", "log_oracle"])
+def test_the_truth_is_that_of_each_test_s_own_market(kind):
+    found = oracle(kind, panels(), world())
     assert all(not np.isnan(values).any() for values in found.values()) and set(found) == {"test", "fresh"}
     with pytest.raises(DataError, match="simulated"):
         oracle("latent_oracle", panels(), given_world(world().tables))
