@@ -142,7 +142,7 @@ STATED: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "the time between activities",
-        "log(1 + hours) since the individual's previous activity, in whichever week; the first one is marked",
+        "log(1 + hours) since the individual's previous activity, in any week, in steps of 1/4; the first is marked",
         "none",
     ),
     ("accounts of more than 25 members", "the 25 most recently active at the cut-off", "none"),

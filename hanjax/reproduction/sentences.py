@@ -188,7 +188,7 @@ def grid(winners: list[Found]) -> str:
     clear = [w for w in winners if not w["undecided_with"]]
     named = "; ".join(f"{w['rule'].replace('_', ' ')}: {w['best']} ({number(w['auc'])})" for w in winners)
     return (
-        f"No aggregation is best everywhere: {named}. "
+        f"No model is best everywhere: {named}. "
         if len({w["best"] for w in winners}) > 1
         else f"One model has the highest AUC in every world: {named}. "
     ) + f"In {len(clear)} of {len(winners)} worlds the lead over every other model is beyond chance."
