@@ -137,7 +137,7 @@ def oracle(kind: str, panels: Panels, world: World) -> dict[str, Float[np.ndarra
         Log-odds of each test's samples.
 
     Raises:
-        DataError: if the world is not simulated.
+        DataError: if the world is not simulated, or its samples are not the weeks in which its accounts decide.
     """
     if world.market is None:
         raise DataError("oracle: only a simulated market has a truth.")
@@ -153,6 +153,11 @@ def oracle(kind: str, panels: Panels, world: World) -> dict[str, Float[np.ndarra
         else:
             truth = market.truth
         told = samples.merge(truth, on=["account_id", "cutoff"], how="left")["probability"].to_numpy(float)
+        if np.isnan(told).any():
+            raise DataError(
+                f"cutoff: the truth of {int(np.isnan(told).sum()):,} of {len(told):,} samples is not known, as a "
+                "simulated market decides in weeks from Sunday to Saturday. Use the period W-SAT."
+            )
         found[name] = _log_odds(told)
     return found
 

@@ -108,6 +108,7 @@ def _about(found: Found) -> str:
         if about["fresh_accounts"]
         else ""
     )
+    data, model, train = (about["settings"][part] for part in ("panel", "model", "train"))
     epochs = f"{_count(about['epochs'], 'epoch')} instead of the paper's 20" if about["epochs"] else "20 epochs"
     quick = (
         " **This is a quick run on a small market: it shows that everything works, and its figures mean nothing.**"
@@ -117,9 +118,11 @@ def _about(found: Found) -> str:
     return (
         f"Trained on {what}, split once by account: {about['train_accounts']:,} for training, "
         f"{about['test_accounts']:,} for the test, the same for every model.{fresh} Settings are the paper's unless a "
-        f"row says otherwise: windows of 4 weeks, 9 activities a week, hidden sizes 40 and 20, w = 500, Adam at 0.01, "
-        f"{epochs}, no selection of epochs or models. Each figure is the mean over "
-        f"{_count(about['seeds'], 'seed')}.{quick}\n\n"
+        f"row says otherwise: windows of {data['window']} periods ({data['period']}), {data['max_activities']} "
+        f"activities a period, hidden sizes {model['activity_width']} and {model['window_width']}, "
+        f"w = {train['positive_weight']:g}, Adam at {train['learning_rate']:g}, {epochs}, no selection of epochs or "
+        f"models. Each figure is the mean over {_count(about['seeds'], 'seed')}, where a row has chance in "
+        f"it.{quick}\n\n"
         "The paper's data are not public. Its figures are of *its* accounts and the others of *these*, so it is "
         "orderings and differences that can be compared, not levels. Intervals in brackets hold 95 % and come from "
         "drawing whole accounts with replacement; differences between models are taken on the same draws."
@@ -136,7 +139,7 @@ def _experiments(found: Found) -> str:
     if not records:
         return ""
     fresh = bool(say.best_prefix(found))
-    head = ["Model", "Paper", "AUC, test", "seeds ±", "mean over weeks"]
+    head = ["Model", "Paper", "AUC, test", "seeds ±", "mean over periods"]
     head += ["AUC, fresh accounts", "to experiment 3 (fresh)"] if fresh else ["to experiment 3"]
     groups = {"2": "*Table 2*", "3": "*Table 3*", "3 (numerics)": "", "4": "*Table 4*", "beyond": "*Beyond the paper*"}
     groups["oracle"] = "*What could be reached*"
@@ -155,9 +158,9 @@ def _experiments(found: Found) -> str:
     note = ""
     if first is not None:
         note = (
-            f'\n\n"Mean over weeks" is the plain mean of the AUC within each week: {first["periods"]} weeks have both '
+            f'\n\n"Mean over periods" is the plain mean of the AUC within each: {first["periods"]} of them have both '
             f"outcomes, {first['one_class']} do not and are left out. The test holds {first['samples']:,} samples "
-            f"(account and week), {first['conversions']} of them conversions."
+            f"(account and period), {first['conversions']} of them conversions."
         )
     numerics = (
         "\n\nThe caption of the paper's table 3 says that all models 1-6 outperform baseline 1; its own figures for 5 "
@@ -251,7 +254,7 @@ def _static(found: Found) -> str:
     same = next((r for r in records if r["row"] == f"static-{REFERENCE}"), records[0])
     dynamic = dynamic if same["row"].endswith(REFERENCE) else None
     return (
-        "## The static task: does it ever convert?\n\nOne sample an account, at its eighth week, and the label says "
+        "## The static task: does it ever convert?\n\nOne sample an account, at its eighth cut-off, and the label says "
         f"whether the account converts then or later. Measured on {where}.\n\n"
         f"{table(['Model', 'precision', 'recall', 'F1', 'AUC'], rows)}\n\n"
         f"{say.static(same, dynamic, 'fresh_' if test == 'fresh' else '')}"
@@ -263,11 +266,12 @@ def _figure_1(found: Found) -> str:
     if not told or not any(told.values()):
         return ""
     missing = [side for side, name in told.items() if name is None]
-    none = f" No account fits the rule for: {', '.join(missing)}." if missing else ""
+    where = " (Left is above here, right below.)"
+    if missing:
+        where = f" No account fits the rule for: {', '.join(missing)}."
     return (
         "## Figure 1: two telling accounts\n\nChosen by rule, from the first seed of experiment 3. "
-        f"{RULES[0]} {RULES[1]}{none} (Left is above here, right below.)\n\n"
-        "![Scores of two accounts and their individuals](figure-1.png)"
+        f"{RULES[0]} {RULES[1]}{where}\n\n![Scores of telling accounts and their individuals](figure-1.png)"
     )
 
 
@@ -277,7 +281,7 @@ def _volume(found: Found) -> str:
         return ""
     return (
         "## Is it only the volume of activities?\n\nWithin each test account, Pearson's correlation between the "
-        "activities of the last week before a cut-off and the score at it, then regressed on whether the account "
+        "activities of the last period before a cut-off and the score at it, then regressed on whether the account "
         f"converts. {say.volume(record)}"
     )
 
@@ -291,10 +295,10 @@ def _crossings(found: Found) -> str:
          number(r["periods_before"], 0), f"{number(r['quarter'], 0)} to {number(r['three_quarters'], 0)}"]
         for r in records
     ]  # fmt: skip
-    head = ["false alarms", "threshold", "converting accounts caught", "weeks before, median", "quartiles"]
+    head = ["false alarms", "threshold", "converting accounts caught", "periods before, median", "quartiles"]
     return (
         f"## When does a score cross a threshold?\n\n{say.crossings(records)}\n\n{table(head, rows, left=0)}\n\n"
-        "False alarms are accounts without a conversion that ever cross it. 0 weeks is the week of the conversion, "
+        "False alarms are accounts without a conversion that ever cross it. 0 is the period of the conversion, "
         "scored at its start.\n\n![Crossings against false alarms](crossings.png)"
     )
 

@@ -148,8 +148,8 @@ def volume(record: Found) -> str:
     differ = "differs" if record["p"] < 0.05 else "does not differ detectably"
     paper = "as in the paper" if record["p"] >= 0.05 else "unlike the paper"
     return (
-        f"The correlation of weekly volume and weekly score {differ} between the {record['converted']:,} accounts that "
-        f"convert (mean r = {number(record['mean_converted'])}) and the "
+        f"The correlation of a period's volume and the score after it {differ} between the "
+        f"{record['converted']:,} accounts that convert (mean r = {number(record['mean_converted'])}) and the "
         f"{record['accounts'] - record['converted']:,} others (r = {number(record['mean_other'])}): "
         f"{p_value(record['p'])}, {paper} (p = 0.86)."
     )

@@ -112,6 +112,8 @@ def test_the_truth_is_that_of_each_test_s_own_market(kind):
     assert all(not np.isnan(values).any() for values in found.values()) and set(found) == {"test", "fresh"}
     with pytest.raises(DataError, match="simulated"):
         oracle("latent_oracle", panels(), given_world(world().tables))
+    with pytest.raises(DataError, match="W-SAT"):
+        oracle(kind, encode_world(world(), PanelConfig(period="M")), world())
 
 
 def test_everybody_s_interest_is_known():
