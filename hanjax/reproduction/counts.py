@@ -125,13 +125,14 @@ def fit_counts(kind: str, panels: Panels, seed: int, *, choose: bool = False) ->
         }
 
 
-def oracle(kind: str, panels: Panels, world: World) -> dict[str, Float[np.ndarray, " b"]]:
+def oracle(kind: str, panels: Panels, world: World, seed: int = 0) -> dict[str, Float[np.ndarray, " b"]]:
     """The truth about each test's samples: what really decides, or the best guess of that from the log.
 
     Args:
         kind: "latent_oracle" or "log_oracle".
         panels: the tests.
         world: a simulated one.
+        seed: of the log oracle's particles.
 
     Returns:
         Log-odds of each test's samples.
@@ -149,7 +150,7 @@ def oracle(kind: str, panels: Panels, world: World) -> dict[str, Float[np.ndarra
         if kind == "log_oracle":
             from hanjax.simulation import log_oracle
 
-            truth = log_oracle(market, accounts=samples["account_id"].unique())
+            truth = log_oracle(market, accounts=samples["account_id"].unique(), seed=seed)
         else:
             truth = market.truth
         told = samples.merge(truth, on=["account_id", "cutoff"], how="left")["probability"].to_numpy(float)

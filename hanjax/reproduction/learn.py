@@ -86,7 +86,7 @@ def learn(row: Row, config: Config, seed: int, world: World, panels: Panels) -> 
         if row.kind in ("regression", "boosting"):
             logit = fit_counts(row.kind, panels, seed, choose=row.preset == "recommended")
         else:
-            logit = oracle(row.kind, panels, world)
+            logit = oracle(row.kind, panels, world, seed)
         found = {name: _scored(panels.tests[name], panels.accounts[name], values) for name, values in logit.items()}
         return Learned(found, [], samples, conversions)
     model = network(config.model, panels.sizes, NAIVE[row.naive] if row.naive else None)

@@ -130,8 +130,7 @@ ROWS: tuple[Row, ...] = (
         name="log-oracle",
         title="Log oracle: the best that this log allows",
         table="oracle",
-        kind="log_oracle",
-        once=True,
+        kind="log_oracle",  # its spread over seeds is the error of its particle filter
     ),
     Row(
         name="latent-oracle",

@@ -97,7 +97,7 @@ def simulate(config: MarketConfig | None = None, **changes: Any) -> Market:
     folds = pd.DataFrame({"account_id": ids.account, "fold": test.astype(np.int64)})
     return Market(
         tables._replace(folds=folds),
-        *_truth(config, who, converted, paths, hazard, known, ids),
+        *_truth(config, who, converted, paths, hazard, known, ids, intercept),
         intercept=intercept,
         config=config,
     )
@@ -204,6 +204,7 @@ def _truth(
     hazard: Float[np.ndarray, "a t1"],
     known: Bool[np.ndarray, " i"],
     ids: _Ids,
+    intercept: float,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The truth about accounts and individuals, at each cut-off from the first arrival to the conversion or the end."""
     week = np.arange(config.weeks + 1)
@@ -226,13 +227,16 @@ def _truth(
         decision_share=config.decision_share,
     )
     row, column = np.nonzero(asked[who.account] & (who.arrival[:, None] < week) & known[:, None])
+    own = interest.INTEREST[state[row, column]]
+    alone = config.strength * own + config.fit * people.standardize(who.employees)[who.account[row]]
     individuals = pd.DataFrame(
         {
             "account_id": people.pick(ids.account, who.account[row]),
             "individual_id": people.pick(ids.individual, row),
             "cutoff": cutoffs[column],
-            "interest": interest.INTEREST[state[row, column]],
+            "interest": own,
             "influence": share[row, column],
+            "probability": decision.hazard(alone, np.ones_like(alone, bool), intercept),
         }
     )
     return accounts, individuals

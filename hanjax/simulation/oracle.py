@@ -36,7 +36,8 @@ def log_oracle(
 
     under the market's own rule and parameters. Roles, phases, interest and departures are hidden, and averaged over:
     who is decision-maker and influencer exactly, the rest by a particle filter, whose particles move as what was done
-    makes likely. No model that sees the log alone can do better, but for the Monte-Carlo error.
+    makes likely. Exact sums would run over all members' phases at once, as the decision, and not having converted so
+    far, couple them. No model that sees the log alone can do better, but for the Monte-Carlo error.
 
     Args:
         market: what ``simulate`` made. Of its hidden part, only the settings and the intercept are read.

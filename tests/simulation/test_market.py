@@ -53,6 +53,20 @@ def panel_and_figures(market):
     return panel, profile(log, config, panel).figures
 
 
+def test_an_individual_s_probability_is_that_of_deciding_alone():
+    market = simulate(accounts=400, seed=2, rule="any_one")
+    members = market.individual_truth.merge(market.tables.accounts[["account_id", "employees"]], on="account_id")
+    size = (np.log(members["employees"]) - 5.5) / 1.2
+    logit = market.intercept + market.config.strength * members["interest"] + market.config.fit * size
+    np.testing.assert_allclose(members["probability"], 1 / (1 + np.exp(-logit)))
+    # Where any one suffices, the most interested one's is the account's, once there are enough to decide at all.
+    best = members.groupby(["account_id", "cutoff"])["probability"].max()
+    whole = market.truth.set_index(["account_id", "cutoff"])["probability"].loc[best.index]
+    enough = whole > 0
+    assert enough.sum() > 1000
+    np.testing.assert_allclose(best[enough], whole[enough])
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_statistics_are_the_papers(seed):
     market = simulate(seed=seed)
