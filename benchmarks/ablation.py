@@ -35,7 +35,7 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "one-horizon": ("the next period alone", {"horizons": (1,)}),
     "no-dropout": ("no dropout", {"dropout": 0.0, "member_dropout": 0.0}),
     "no-decay": ("no weight decay", {"weight_decay": 0.0}),
-    "no-averaging": ("no mean of the parameters", {"averaging": 0.0}),
+    "no-averaging": ("no moving average of the parameters", {"ema_epochs": 0.0}),
     "one-network": ("one network", {"ensemble": 1, "cross_validation": False}),
     "other-members": ("members are those active within the window", {"membership": "active"}),
     "paper-widths": ("the paper's widths", {"activity_width": 40, "window_width": 20, "member_width": 20}),
@@ -50,7 +50,7 @@ def rows_for(data: str) -> dict[str, Row]:
     """The preset, every change of it, and what else is given the same information."""
     names = ["recommended", "regression-recommended", "boosting-recommended"]
     others = [row_named(name) for name in (names if data == "asfi" else [*names, "latent-oracle"])]
-    if data == "asfi":  # horizons of a quarter and half a year, as in weeks
+    if data == "asfi":  # a month, a quarter and half a year
         others = [dataclasses.replace(row, changes=(*row.changes, ("horizons", (1, 3, 6)))) for row in others]
     preset, *rest = others
     preset = dataclasses.replace(preset, once=False)

@@ -21,19 +21,24 @@ from hanjax.reproduction.collect import Results, experiment_table
 from hanjax.reproduction.jobs import make_jobs, run_jobs
 from hanjax.reproduction.report import signed_span, span, table
 from hanjax.reproduction.rows import Row, row_named
-from hanjax.reproduction.run import tqdm_progress
+from hanjax.reproduction.run import plain, tqdm_progress
 from hanjax.reproduction.store import Store
 from hanjax.reproduction.worlds import encode_world, simulated_world
 from hanjax.simulation import MarketConfig
 
 WIDE = Row(
     name="wide-attention",
-    title="The same with the paper's widths and less dropout, two networks",
+    title="Recommended preset, with gated attention, the paper's widths and less dropout, two networks",
     preset="recommended",
     changes=(
         *row_named("recommended-attention").changes,
-        *{"activity_width": 40, "window_width": 20, "member_width": 20, "dropout": 0.3, "averaging": 1.0}.items(),
-        *{"ensemble": 2, "cross_validation": False}.items(),
+        ("activity_width", 40),
+        ("window_width", 20),
+        ("member_width", 20),
+        ("dropout", 0.3),
+        ("ema_epochs", 1.0),
+        ("ensemble", 2),
+        ("cross_validation", False),
     ),
     once=True,
 )
@@ -70,7 +75,7 @@ def main() -> None:
     market = MarketConfig(accounts=300, conversions=0.3) if arguments.quick else MarketConfig(accounts=accounts)
     names = ["experiment-3", "regression", "log-oracle", "latent-oracle"] if arguments.quick else arguments.rows
     rows = rows_for(arguments.times)
-    chosen = [row for name, row in rows.items() if names is None or name in names]
+    chosen = list(rows.values()) if names is None else [rows[name] for name in names]
     world = simulated_world(market, fresh=2 * market.accounts)
     store = Store(arguments.out / "rows")
     jobs = make_jobs(chosen, world, seeds=arguments.seeds, epochs=1 if arguments.quick else None)
@@ -79,8 +84,8 @@ def main() -> None:
     sizes = {"test": int((~world.training).sum()), "fresh": 2 * market.accounts}
     results = Results(jobs, store, sizes, resamples=2000)
     panel = encode_world(world, dataclasses.replace(world.panel, volumes=True)).tests["test"]
-    records = experiment_table(results, chosen)
-    members = {record["row"]: record for record in member_table(results, panel, world)}
+    records = plain(experiment_table(results, chosen))
+    members = {record["row"]: record for record in plain(member_table(results, panel, world))}
     text = markdown(records, members, f"row ({market.accounts:,} accounts)")
     print(text)
     about = {"machine": describe_machine(), "market": dataclasses.asdict(market), "seeds": arguments.seeds}
@@ -91,28 +96,18 @@ def main() -> None:
 
 def markdown(records: list[dict[str, Any]], members: dict[str, dict[str, Any]], title: str) -> str:
     """The table as text."""
-    head = [
-        title,
-        "AUC, test",
-        "lacks",
-        "AUC, fresh accounts",
-        "lacks",
-        "pairs of members in order",
-        "minus activities",
-    ]
-    lines = [
-        [
-            record["title"],
-            *(span(record, "auc", 3), signed_span(record, "gap")),
-            *(span(record, "fresh_auc", 3), signed_span(record, "fresh_gap")),
-            *(span(members.get(record["row"], {}), "concordance", 3),),
-            *(signed_span(members.get(record["row"], {}), "difference"),),
-        ]
-        for record in sorted(records, key=lambda record: -(record.get("auc") or 0))
-    ]
+    head = [title, "AUC, test", "lacks", "AUC, fresh accounts", "lacks"]
+    head += ["pairs of members in order", "minus activities"]
+    rows = []
+    for record in sorted(records, key=lambda record: -(record.get("auc") or 0)):
+        row = [record["title"]]
+        for test in ("", "fresh_"):
+            row += [span(record, f"{test}auc", 3), signed_span(record, f"{test}gap")]
+        own = members.get(record["row"], {})
+        rows.append([*row, span(own, "concordance", 3), signed_span(own, "difference")])
     if "activities" in members:
-        lines.append([members["activities"]["title"], *["–"] * 4, span(members["activities"], "concordance", 3), "–"])
-    return table(head, lines) + "\n"
+        rows.append([members["activities"]["title"], *["–"] * 4, span(members["activities"], "concordance", 3), "–"])
+    return table(head, rows) + "\n"
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ Layers of 256, 128 and 64 ReLUs come before the aggregation; attention has 64 un
   5e-4, L2 penalty 5e-3, 100 epochs. By default the last epoch counts and a step takes eight bags; theirs takes one, and
   the epoch with the lowest error plus loss on bags kept from training counts.
 - `wang`, after the code that Wang et al. 2018 (Revisiting multiple instance neural networks) published, whose benchmark
-  Ilse et al. follow: dropout 0.5 before the aggregation alone, Nesterov's momentum 0.9 at 5e-4, a penalty of 5e-3 times
-  the squared weights, steps of one bag, 50 epochs of which the last counts, the uniform initialization of Glorot and
-  Bengio, and features standardized over all bags, those of the test among them (never their labels).
+  Ilse et al. follow: dropout 0.5 before the aggregation alone, Nesterov's momentum 0.9 at a rate of 5e-4 / (1 + 1e-4
+  steps), 5e-3 times the squared kernels as a penalty, steps of one whole bag, 50 epochs of which the last counts, the
+  uniform initialization of Glorot and Bengio for the layers, and features standardized over all bags, those of the test
+  among them (never their labels). They have no attention; it is that of `ilse`. Their folds are not stratified.
 Beside these:
 - `--batch 1` takes steps of one bag.
 - `--choose-epoch` keeps the fold after the test fold from training and takes the epoch that is best on it; a learner
@@ -77,6 +78,7 @@ class Protocol(NamedTuple):
 
     settings: Settings
     batch: int
+    instances: int  # of a training bag in a step, at most
     epochs: int
     dropout_from: int  # the first layer that is followed by dropout
     all_bags: bool  # features are standardized over all bags, not those of the training alone
@@ -84,15 +86,25 @@ class Protocol(NamedTuple):
 
 
 PROTOCOLS = {
-    "ilse": Protocol(Settings("adam", 5e-4, 5e-3, 0.5), 8, 100, 0, False, nnx.initializers.lecun_normal()),
+    "ilse": Protocol(Settings("adam", 5e-4, 5e-3, 0.5), 8, 16, 100, 0, False, nnx.initializers.lecun_normal()),
     # The derivative of 5e-3 w^2 is 1e-2 w.
-    "wang": Protocol(Settings("nesterov", 5e-4, 1e-2, 0.5), 1, 50, 2, True, nnx.initializers.glorot_uniform()),
+    "wang": Protocol(Settings("nesterov", 5e-4, 1e-2, 0.5), 1, 10**4, 50, 2, True, nnx.initializers.glorot_uniform()),
 }
-OPTIMIZERS = {
-    "adam": optax.adam,
-    "momentum": partial(optax.sgd, momentum=0.9),
-    "nesterov": partial(optax.sgd, momentum=0.9, nesterov=True),
-}
+
+
+def optimizer_of(method: str, rate: Any, decay: Any) -> optax.GradientTransformation:
+    """An optimizer with a penalty in the gradient."""
+    if method == "adam":
+        return optax.chain(optax.add_decayed_weights(decay), optax.adam(rate))
+    if method == "momentum":
+        return optax.chain(optax.add_decayed_weights(decay), optax.sgd(rate, momentum=0.9))
+
+    def kernels(params: Any) -> Any:
+        return jax.tree.map_with_path(lambda path, _: path[-1].key == "kernel", params)
+
+    descent = optax.sgd(lambda step: rate / (1 + 1e-4 * step), momentum=0.9, nesterov=True)
+    return optax.chain(optax.add_decayed_weights(decay, mask=kernels), descent)
+
 
 SETTINGS = [
     *(Settings("adam", *rest) for rest in product((5e-4, 1e-4, 5e-5), (5e-3, 1e-2), (0.5, 0.0))),
@@ -247,7 +259,7 @@ def trainer(
 
     @partial(jax.jit, static_argnums=0)
     def run(method: str, rate: Any, decay: Any, dropout: Any, inputs: Any) -> Any:
-        optimizer = optax.chain(optax.add_decayed_weights(decay), OPTIMIZERS[method](rate))
+        optimizer = optimizer_of(method, rate, decay)
 
         def train(inputs: tuple) -> tuple[Array, Array]:
             number, order, watched, kinds, *normal = inputs
@@ -320,7 +332,7 @@ def main() -> None:
     parser.add_argument("--protocol", choices=list(PROTOCOLS), default="ilse", help="how learners learn")
     parser.add_argument("--epochs", type=int, help="instead of the protocol's")
     parser.add_argument("--batch", type=int, help="bags in a step, instead of the protocol's")
-    parser.add_argument("--instances", type=int, default=16, help="at most so many of a training bag enter a step")
+    parser.add_argument("--instances", type=int, help="of a training bag in a step, at most; the protocol's by default")
     parser.add_argument("--choose-epoch", action="store_true", help="on the next fold, not trained on")
     parser.add_argument(
         "--choose-settings", action="store_true", help="and the epoch, on the folds beside the test fold"
@@ -334,7 +346,8 @@ def main() -> None:
         return
 
     protocol = PROTOCOLS[arguments.protocol]
-    batch, repeats = arguments.batch or protocol.batch, 1 if arguments.quick else arguments.repeats
+    batch, instances = arguments.batch or protocol.batch, arguments.instances or protocol.instances
+    repeats = 1 if arguments.quick else arguments.repeats
     epochs = 3 if arguments.quick else arguments.epochs or protocol.epochs
     bags = read(folder, arguments.set)
     tests = np.array([column == fold for column in bags.folds.T[:repeats] for fold in np.unique(column)])
@@ -343,7 +356,7 @@ def main() -> None:
     if chosen:  # on the fold that is next to the test fold in the same repeat
         validation = np.concatenate([np.roll(rows, -1, axis=0) for rows in np.split(tests, repeats)])
     said = {"machine": describe_machine(), "set": arguments.set, "epochs": epochs, "folds": len(tests)}
-    said |= {"protocol": arguments.protocol, "batch": batch, "instances": arguments.instances, "rows": []}
+    said |= {"protocol": arguments.protocol, "batch": batch, "instances": instances, "rows": []}
     said |= {"choose_epoch": chosen, "choose_settings": arguments.choose_settings}
     tried = SETTINGS if arguments.choose_settings else [protocol.settings]
     folds = np.arange(len(tests))
@@ -358,7 +371,7 @@ def main() -> None:
             epochs=epochs,
             patience=PATIENCE if chosen else epochs,
             batch=batch,
-            instances=arguments.instances,
+            instances=instances,
         )
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             runs = list(pool.map(train, tried))

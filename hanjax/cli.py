@@ -296,7 +296,7 @@ def reproduce(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--rows",
         metavar="NAME,...",
-        help="only these models of the tables, also the recommended ones (default: the rest)",
+        help="only these models (default: all but the recommended preset's)",
     )
     parser.add_argument("--parts", default=",".join(PARTS), help="what to train (default: %(default)s)")
     add_options(parser, PanelConfig, "data, of every model unless it says otherwise (default: the paper's)")

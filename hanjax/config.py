@@ -186,8 +186,8 @@ class TrainConfig:
         "account", "the loss is the account's, or each individual's with the account's outcome (no joint learning)"
     )
     weight_decay: float = setting(0.0, "of AdamW, per step and unit of learning rate; 0: plain Adam")
-    averaging: float = setting(
-        0.0, "epochs over which a running mean of the parameters reaches back; it is what predicts. 0: no mean"
+    ema_epochs: float = setting(
+        0.0, "time constant of an exponential moving average of the parameters, which is what predicts; 0: none"
     )
     ensemble: int = setting(1, "networks that are trained side by side from different first parameters, and averaged")
     cross_validation: bool = setting(
@@ -205,7 +205,7 @@ class TrainConfig:
         require(0 < self.learning_rate < math.inf, "learning_rate", self.learning_rate, "above 0")
         alone = self.cross_validation and self.ensemble == 1
         require(not alone, "ensemble", self.ensemble, "at least 2, because of cross_validation=True")
-        for name in ("weight_decay", "averaging"):
+        for name in ("weight_decay", "ema_epochs"):
             require(0 <= getattr(self, name) < math.inf, name, getattr(self, name), "at least 0")
         weight = self.positive_weight
         require(weight is None or 0 < weight < math.inf, "positive_weight", weight, "above 0, or none")
@@ -223,8 +223,8 @@ class TrainConfig:
 
     @classmethod
     def recommended(cls) -> "TrainConfig":
-        """Four networks, each with its own accounts to choose the epoch, and a mean over two epochs of parameters."""
-        return cls(epochs=40, weight_decay=0.1, averaging=2.0, ensemble=4, cross_validation=True)
+        """Four networks, each with its own accounts to choose the epoch, and moving averages of their parameters."""
+        return cls(epochs=40, weight_decay=0.1, ema_epochs=2.0, ensemble=4, cross_validation=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,7 +255,7 @@ class Config:
 
     @classmethod
     def recommended(cls) -> "Config":
-        """Order and volume, ages as of the cut-off, three horizons, dropout and an ensemble, which do well together."""
+        """Mean log-odds of order and volume, ages as of the cut-off, three horizons, dropout, averages, an ensemble."""
         return cls(panel=PanelConfig.recommended(), model=ModelConfig.recommended(), train=TrainConfig.recommended())
 
     def to_dict(self) -> dict[str, Any]:

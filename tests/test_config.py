@@ -62,7 +62,7 @@ PARTS = [PanelConfig, ModelConfig, TrainConfig]
         (TrainConfig, "positive_weight", 0.0),
         (TrainConfig, "patience", 0),
         (TrainConfig, "gradient_clip", 0.0),
-        (TrainConfig, "averaging", -1.0),
+        (TrainConfig, "ema_epochs", -1.0),
         (TrainConfig, "seed", -1),
         (TrainConfig, "seed", 2**32),
     ],
@@ -94,7 +94,7 @@ def changed():
         positive_weight=2.0, patience=None, gradient_clip=1.0, seed=4, member_numbers=("activities",), gaps=True,
         window_ages=True, account_head=True, period_input="both", count_scale="raw", time="gated", bidirectional=True,
         head_width=10, dropout=0.1, member_dropout=0.2, loss="individual", weight_decay=0.01, ensemble=2,
-        cross_validation=True, averaging=2.0,
+        cross_validation=True, ema_epochs=2.0,
     )  # fmt: skip
 
 

@@ -76,7 +76,7 @@ class Aggregator(Protocol):
 
     @staticmethod
     def member_logit(initial_logit: Logit) -> Logit:
-        """Where the individual layer's log-odds start; only asked for if ``takes_logits``."""
+        """Where the individual layer's log-odds start; 0 where it hands over representations."""
         ...
 
 
@@ -87,5 +87,5 @@ class OfRepresentations(nnx.Module):
 
     @staticmethod
     def member_logit(initial_logit: Logit) -> Logit:
-        """Not asked for: members are representations."""
+        """Zero: members have no log-odds of their own."""
         return 0.0

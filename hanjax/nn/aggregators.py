@@ -3,12 +3,12 @@
 To add one, write a class that follows ``Aggregator`` and name it in ``AGGREGATORS``.
 """
 
-from hanjax.nn.aggregation import Aggregated, Aggregator, GroupSpec, Logit
+from hanjax.nn.aggregation import Aggregated, Aggregator, GroupSpec, Logit, OfRepresentations
 from hanjax.nn.attention_aggregators import GatedAttention, SetTransformer
 from hanjax.nn.neural_aggregators import FNN, GRUAttention, LastState
 from hanjax.nn.statistical_aggregators import AtLeastOne, GeometricMean, Maximum, MeanLogOdds, MeanProbability
 
-__all__ = ["AGGREGATORS", "Aggregated", "Aggregator", "GroupSpec", "Logit"]
+__all__ = ["AGGREGATORS", "Aggregated", "Aggregator", "GroupSpec", "Logit", "OfRepresentations"]
 
 AGGREGATORS: dict[str, type[Aggregator]] = {
     "fnn": FNN,

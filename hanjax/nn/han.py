@@ -82,10 +82,16 @@ class HAN(nnx.Module):
             width=width,
             numbers=sizes.member_numbers,
             logits=kind.takes_logits,
-            initial_logit=kind.member_logit(initial_logit) if kind.takes_logits else 0.0,
+            initial_logit=kind.member_logit(initial_logit),
             rngs=rngs,
         )
-        spec = GroupSpec(sizes.horizons, sizes.numbers, sizes.max_members, config.head_width, initial_logit)
+        spec = GroupSpec(
+            horizons=sizes.horizons,
+            numbers=sizes.numbers,
+            max_members=sizes.max_members,
+            hidden=config.head_width,
+            initial_logit=initial_logit,
+        )
         self.aggregate = kind(width, spec, rngs=rngs)
         # It starts as if it were not there.
         joined, eye = sizes.horizons + sizes.numbers, lambda key, shape, dtype: jnp.eye(*shape, dtype=dtype)

@@ -94,8 +94,8 @@ def experiment_table(results: Results, rows: Sequence[Row]) -> Table:
 
     Returns:
         Paper's AUC, ours with intervals, spread over seeds, mean over periods, bands of account sizes and the
-        difference to experiment 3, each on the frozen test and, with ``fresh_``, on fresh accounts; and the gap to the
-        log oracle, which is measured on the frozen test alone.
+        difference to experiment 3 and what is lacking of the log oracle, each on the frozen test and, with ``fresh_``,
+        on fresh accounts.
     """
     table: Table = []
     for row in rows:

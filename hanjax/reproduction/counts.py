@@ -147,19 +147,19 @@ def oracle(kind: str, panels: Panels, world: World, seed: int = 0) -> dict[str, 
         if market is None:
             continue
         samples = panels.tests[name].samples[["account_id", "cutoff"]]
+        truth = samples.merge(market.truth, on=["account_id", "cutoff"], how="left")
+        unknown = int(truth["probability"].isna().sum())
+        if unknown:
+            raise DataError(
+                f"cutoff: the truth of {unknown:,} of {len(samples):,} samples is not known, as a simulated market "
+                "decides in weeks from Sunday to Saturday. Use the period W-SAT."
+            )
         if kind == "log_oracle":
             from hanjax.simulation import log_oracle
 
-            truth = log_oracle(market, accounts=samples["account_id"].unique(), seed=seed)
-        else:
-            truth = market.truth
-        told = samples.merge(truth, on=["account_id", "cutoff"], how="left")["probability"].to_numpy(float)
-        if np.isnan(told).any():
-            raise DataError(
-                f"cutoff: the truth of {int(np.isnan(told).sum()):,} of {len(told):,} samples is not known, as a "
-                "simulated market decides in weeks from Sunday to Saturday. Use the period W-SAT."
-            )
-        found[name] = _log_odds(told)
+            told = log_oracle(market, accounts=samples["account_id"].unique(), seed=seed)
+            truth = samples.merge(told, on=["account_id", "cutoff"], how="left")
+        found[name] = _log_odds(truth["probability"].to_numpy(float))
     return found
 
 

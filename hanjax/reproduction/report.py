@@ -109,7 +109,9 @@ def _about(found: Found) -> str:
         else ""
     )
     data, model, train = (about["settings"][part] for part in ("panel", "model", "train"))
-    epochs = f"{_count(about['epochs'], 'epoch')} instead of the paper's 20" if about["epochs"] else "20 epochs"
+    weight = "balanced classes" if train["positive_weight"] is None else f"w = {train['positive_weight']:g}"
+    epochs = _count(about["epochs"] or train["epochs"], "epoch")
+    selection = "no selection of epochs or models" if train["validation"] == 0 else "the epoch chosen by validation"
     quick = (
         " **This is a quick run on a small market: it shows that everything works, and its figures mean nothing.**"
         if about["quick"]
@@ -120,9 +122,9 @@ def _about(found: Found) -> str:
         f"{about['test_accounts']:,} for the test, the same for every model.{fresh} Settings are the paper's unless a "
         f"row says otherwise: windows of {data['window']} periods ({data['period']}), {data['max_activities']} "
         f"activities a period, hidden sizes {model['activity_width']} and {model['window_width']}, "
-        f"w = {train['positive_weight']:g}, Adam at {train['learning_rate']:g}, {epochs}, no selection of epochs or "
-        f"models. Each figure is the mean over {_count(about['seeds'], 'seed')}, where a row has chance in "
-        f"it.{quick}\n\n"
+        f"{weight}, Adam at {train['learning_rate']:g}, {epochs}, {selection}. Each figure is the "
+        f"mean over {_count(about['seeds'], 'seed')}; an ensemble, and a row without chance, is trained once."
+        f"{quick}\n\n"
         "The paper's data are not public. Its figures are of *its* accounts and the others of *these*, so it is "
         "orderings and differences that can be compared, not levels. Intervals in brackets hold 95 % and come from "
         "drawing whole accounts with replacement; differences between models are taken on the same draws."

@@ -37,6 +37,7 @@ from hanjax.reproduction.report import render
 from hanjax.reproduction.rows import ALL, GRID, ROWS, STATIC, Row, row_named
 from hanjax.reproduction.store import Store
 from hanjax.reproduction.worlds import World, given_world, simulated_world
+from hanjax.settings import require
 from hanjax.simulation.settings import MarketConfig
 from hanjax.types import Tables
 
@@ -178,7 +179,7 @@ def reproduce(
     if by_rule:
         found["grid"], found["winners"] = grid_table(by_rule, plan.grid), winners_table(by_rule, plan.grid)
     found["failures"] = [record for some in results.values() for record in some.failures()]
-    found = _plain(found)
+    found = plain(found)
     _draw(found, folder)
     (folder / "report.json").write_text(json.dumps(found, indent=2, allow_nan=False) + "\n")
     (folder / "report.md").write_text(render(found))
@@ -234,8 +235,9 @@ def _plan(
     for part in parts:
         if part not in PARTS:
             raise ConfigError(f"parts: there is no part {part!r}; there are {', '.join(PARTS)}.")
+    require(epochs is None or epochs >= 1, "epochs", epochs, "at least 1, or none")
     if rows is not None and not rows:
-        raise ConfigError("rows: name at least one, or none at all for every row.")
+        raise ConfigError("rows: name at least one, or none at all for those of the paper and a few beyond it.")
     wanted = {row_named(name).name for name in rows} if rows is not None else {row.name for row in ROWS}
     if quick and rows is None:
         wanted -= set(_NOT_QUICK)
@@ -247,7 +249,7 @@ def _plan(
         market=MarketConfig(accounts=number, conversions=share),
         fresh=2 * number,
         seeds=1 if quick else seeds,
-        epochs=epochs or (2 if quick else None),
+        epochs=2 if quick and epochs is None else epochs,
         rows=tuple(row for row in ALL if row.name in wanted),
         static=tuple(row for row in STATIC if not quick or "baseline" not in row.name),
         choices=2 if quick else None,
@@ -323,12 +325,12 @@ def _draw(found: dict[str, Any], folder: Path) -> None:
             draw(found[name], folder / f"{name}.png")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """What JSON can hold: NumPy's numbers as Python's, and None for what is not finite."""
     if isinstance(value, dict):
-        return {str(name): _plain(one) for name, one in value.items()}
+        return {str(name): plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not np.isfinite(value) else value

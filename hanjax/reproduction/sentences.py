@@ -126,21 +126,21 @@ def _references(found: Found) -> str:
         f"the two classifiers on counts ({other['title']}) {span(other, f'{prefix}auc')}"
     )
     oracles = [
-        f"the {name} {span(rows[row], f'{here}auc')}{'' if here == prefix else ' (on the frozen test)'}"
+        f"the {name} {span(rows[row], f'{prefix}auc')}"
         for row, name in (("log-oracle", "best possible from the log"), ("latent-oracle", "truth itself"))
-        if row in rows
-        for here in [prefix if rows[row].get(f"{prefix}auc") is not None else ""]
-        if rows[row].get(f"{here}auc") is not None
+        if rows.get(row, {}).get(f"{prefix}auc") is not None
     ]
     return f"{said}{'; ' if oracles else ''}{' and '.join(oracles)}."
 
 
 def _gaps(found: Found) -> str:
-    """How far the two best models that learn stay below the log oracle."""
-    learned = [r for r in found.get("experiments", []) if r.get("gap") is not None and r["table"] != "oracle"]
-    nearest = sorted(learned, key=lambda r: r["gap"])[:2]
-    told = " and ".join(f"{r['title']} ({signed_span(r, 'gap')})" for r in nearest)
-    return f"Nearest to the log oracle on the frozen test, by what is missing in AUC: {told}." if told else ""
+    """How far the two best models that learn stay below the log oracle, on the sharper test."""
+    name = f"{best_prefix(found)}gap"
+    where = "" if name == "gap" else " on fresh accounts"
+    learned = [r for r in found.get("experiments", []) if r.get(name) is not None and r["table"] != "oracle"]
+    nearest = sorted(learned, key=lambda r: r[name])[:2]
+    told = " and ".join(f"{r['title']} ({signed_span(r, name)})" for r in nearest)
+    return f"Nearest to the log oracle, by what is lacking in AUC{where}: {told}." if told else ""
 
 
 def volume(record: Found) -> str:
@@ -201,7 +201,7 @@ def members(table: list[Found]) -> str:
     if volume is None or not others:
         return ""
     best, worst = (pick(others, key=lambda r: r["concordance"]) for pick in (max, min))
-    above = sum(r["difference_low"] > 0 for r in others if r["difference_low"] is not None)
+    above = sum((r.get("difference_low") or -1) > 0 for r in others)
     return (
         f"Individuals' scores put {100 * worst['concordance']:.0f} % ({worst['title']}) to "
         f"{100 * best['concordance']:.0f} % ({best['title']}) of the pairs of members in the order of their true "

@@ -17,7 +17,7 @@ from hanjax.errors import RunError
 from hanjax.reproduction.learn import Scored
 from hanjax.reproduction.rows import Row
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever rows computed before would no longer be the same."""
 
 
@@ -54,7 +54,7 @@ class Key:
             part: {name: value for name, value in values.items() if value != plain[part][name]}
             for part, values in config.to_dict().items()
         }
-        described = [FORMAT, __version__, row.kind, row.naive, row.eventually, changed, seed, data]
+        described = [FORMAT, __version__, row.kind, row.preset, row.naive, row.eventually, changed, seed, data]
         digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
         return cls(row.name, seed, world, digest)
 

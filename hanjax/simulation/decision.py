@@ -35,8 +35,8 @@ def find_intercept(log_odds: Float[np.ndarray, "a t"], possible: Bool[np.ndarray
 
 
 def hazard(
-    log_odds: Float[np.ndarray, "*s"], possible: Bool[np.ndarray, "*s"], intercept: float
-) -> Float[np.ndarray, "*s"]:
+    log_odds: Float[np.ndarray, "a t"], possible: Bool[np.ndarray, "a t"], intercept: float
+) -> Float[np.ndarray, "a t"]:
     """Probability of converting in each week, given that it has not happened before."""
     return possible / (1 + np.exp(-intercept - log_odds))
 

@@ -236,7 +236,7 @@ def _truth(
             "cutoff": cutoffs[column],
             "interest": own,
             "influence": share[row, column],
-            "probability": decision.hazard(alone, np.ones_like(alone, bool), intercept),
+            "probability": 1 / (1 + np.exp(-intercept - alone)),
         }
     )
     return accounts, individuals

@@ -74,7 +74,7 @@ class Market(NamedTuple):
         individual_truth: one row per account, individual and cut-off: ``account_id, individual_id, cutoff``,
             ``interest`` (0 cold or gone, 0.5 warm, 1 hot), ``influence`` (share in the decision under weighted
             influence, 0 for whoever is gone) and ``probability`` (of the account's converting if it were theirs alone
-            to decide).
+            to decide, and allowed however few have arrived).
         intercept: log-odds of an account of average size that is all cold.
         config: the settings that it was made with.
     """

@@ -132,7 +132,7 @@ def fit_panel(
         progress: called after every epoch; None for silence. See ``tqdm_progress``.
 
     Returns:
-        The parameters of the best epoch, and the history.
+        The parameters of the best epoch (their moving average, with ``ema_epochs``), and the history.
 
     Raises:
         DataError: if a number is not finite, or no outcome to learn from or to validate on is known.

@@ -37,23 +37,35 @@ class Network(Protocol):
         ...
 
 
+class Average(NamedTuple):
+    """An exponential moving average of the parameters.
+
+    Args:
+        params: the average.
+        weight: that all steps have in it together, where the latest has 1.
+    """
+
+    params: PyTree
+    weight: Float[Array, ""]
+
+
 class TrainState(NamedTuple):
     """What a step of training changes.
 
     Args:
         params: the model's parameters.
         opt_state: the optimizer's moments.
-        average: their mean over the latest steps, and the weight that these have in all; None if it is not asked for.
+        average: their exponential moving average; None if it is not asked for.
     """
 
     params: PyTree
     opt_state: PyTree
-    average: tuple[PyTree, Float[Array, ""]] | None = None
+    average: Average | None = None
 
     @property
     def result(self) -> PyTree:
-        """The parameters to predict with: the mean, if there is one."""
-        return self.params if self.average is None else self.average[0]
+        """The parameters to predict with: the average, if there is one."""
+        return self.params if self.average is None else self.average.params
 
 
 class Measurements(NamedTuple):
@@ -122,12 +134,12 @@ def programs(network: Network, config: TrainConfig) -> Programs:
         config: whose loss it is, and how the optimizer is set.
     """
     rate, decay, clip = config.learning_rate, config.weight_decay, config.gradient_clip
-    return _programs(network, config.loss, rate, decay, clip, config.averaging)
+    return _programs(network, config.loss, rate, decay, clip, config.ema_epochs)
 
 
 @functools.lru_cache(maxsize=8)
 def _programs(
-    network: Network, whose: str, rate: float, decay: float, clip: float | None, averaging: float
+    network: Network, whose: str, rate: float, decay: float, clip: float | None, ema_epochs: float
 ) -> Programs:
     adam = optax.adamw(rate, weight_decay=decay, mask=_decays) if decay else optax.adam(rate)
     optimizer = adam if clip is None else optax.chain(optax.clip_by_global_norm(clip), adam)
@@ -153,12 +165,12 @@ def _programs(
             measured = Measurements(loss, outcomes, optax.tree.norm(gradient))
             return TrainState(params, opt_state, averaged(state.average, params)), measured
 
-        def averaged(average: Any, params: PyTree) -> Any:
+        def averaged(average: Average | None, params: PyTree) -> Average | None:
             if average is None:
                 return None
-            # A step's weight is 1/e of a newer one's, where ``averaging`` epochs lie between them.
-            weight = 1.0 + average[1] * math.exp(-1 / (averaging * len(plan.samples)))
-            return optax.incremental_update(params, average[0], 1.0 / weight), weight
+            # A step's weight is 1/e of one that is ``ema_epochs`` newer.
+            weight = 1.0 + average.weight * math.exp(-1 / (ema_epochs * len(plan.samples)))
+            return Average(optax.incremental_update(params, average.params, 1.0 / weight), weight)
 
         return jax.lax.scan(one_step, state, (plan, jnp.arange(len(plan.samples))))
 
@@ -184,7 +196,7 @@ def _programs(
         return jax.lax.map(one_step, plan)
 
     def start(params: PyTree) -> TrainState:
-        average = (jax.tree.map(jnp.zeros_like, params), jnp.zeros(())) if averaging else None
+        average = Average(jax.tree.map(jnp.zeros_like, params), jnp.zeros((), jnp.float32)) if ema_epochs else None
         return TrainState(params, optimizer.init(params), average)
 
     return Programs(

@@ -32,7 +32,7 @@ def test_every_row_differs_from_every_other_in_what_it_is_stored_under():
     assert len(keys) == 4
 
 
-def test_what_the_recommended_preset_has_to_beat_is_given_the_same_information():
+def test_what_the_recommended_preset_has_to_beat_is_encoded_with_the_same_settings():
     assert len({row.config().panel for row in RECOMMENDED}) == 1
     assert {row.kind for row in RECOMMENDED} == {"network", "regression", "boosting"}
 

@@ -1,5 +1,6 @@
 """The whole path on a tiny market: resumption, a row that fails, and a report that says what the figures say."""
 
+import itertools
 import json
 import re
 
@@ -108,14 +109,25 @@ def test_the_fate_of_a_claim_in_words_is_its_outcome_in_the_table(whole):
 def test_the_gap_to_the_log_oracle_is_told_of_those_nearest_to_it(whole):
     stored = json.loads((whole.folder / "report.json").read_text())
     row = {record["row"]: record for record in stored["experiments"]}
-    for name in ("experiment-3", "regression"):
-        assert row[name]["gap"] == pytest.approx(row["log-oracle"]["auc"] - row[name]["auc"])
-        assert row[name]["gap_low"] < row[name]["gap"] < row[name]["gap_high"]
+    for name, test in itertools.product(("experiment-3", "regression"), ("", "fresh_")):
+        gap, low, high = (row[name][f"{test}gap{end}"] for end in ("", "_low", "_high"))
+        assert gap == pytest.approx(row["log-oracle"][f"{test}auc"] - row[name][f"{test}auc"])
+        assert low < gap < high
     [said] = [said for said in sentences.in_short(stored) if "Nearest to the log oracle" in said]
-    first, second = sorted((row["experiment-3"], row["regression"]), key=lambda record: -record["auc"])
-    assert (
-        said.index(first["title"]) < said.index(second["title"]) and f"{first['gap']:+.3f} [".replace("-", "−") in said
-    )
+    first, second = sorted((row["experiment-3"], row["regression"]), key=lambda record: -record["fresh_auc"])
+    assert said.index(first["title"]) < said.index(second["title"])
+    assert f"{first['fresh_gap']:+.3f} [".replace("-", "−") in said
+
+
+def test_members_are_compared_with_their_activities_on_the_same_accounts(whole):
+    table = whole.tables["members"].set_index("row")
+    own, counted = table.loc["experiment-3"], table.loc["activities"]
+    assert own["difference"] == pytest.approx(own["concordance"] - counted["concordance"])
+    assert own["difference_low"] < own["difference"] < own["difference_high"]
+    records = [{"row": "a", "title": "A", "concordance": 0.7, "difference_low": 0.01}]
+    records += [{"row": "b", "title": "B", "concordance": 0.6, "difference_low": -0.01}]
+    records += [{"row": "activities", "title": "", "concordance": 0.55}]
+    assert "1 of 2 models are above that" in sentences.members(records)
 
 
 @pytest.mark.parametrize(("p", "says"), [(0.4, "does not differ detectably"), (0.01, "differs between")])

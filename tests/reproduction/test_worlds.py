@@ -8,10 +8,12 @@ import pytest
 
 from hanjax.config import PanelConfig
 from hanjax.errors import DataError, RunError
+from hanjax.evaluation.metrics import auc
 from hanjax.reproduction.analyses import last_week
 from hanjax.reproduction.counts import activity_totals, features, fit_counts, need, oracle
 from hanjax.reproduction.members import true_interest
 from hanjax.reproduction.worlds import encode_world, eventually, given_world, simulated_world
+from hanjax.simulation import log_oracle
 from hanjax.simulation.settings import MarketConfig
 
 VOLUMES = dataclasses.replace(PanelConfig.paper(), volumes=True)
@@ -106,10 +108,31 @@ def test_classifiers_on_counts_score_every_test(kind, choose):
     assert all(np.isfinite(values).all() for values in found.values())
 
 
+def test_a_classifier_that_chooses_reads_the_members_categories():
+    """The outcome is whether a member has one level of one category, of which counts tell little."""
+
+    def labeled(panel):
+        batch = panel.batch
+        label = (batch.individuals[batch.members, 0] == 2).any(axis=1).astype(np.float32)
+        return panel._replace(batch=batch._replace(label=np.repeat(label[:, None], batch.label.shape[1], axis=1)))
+
+    made = panels()
+    made = made._replace(train=labeled(made.train), tests={name: labeled(test) for name, test in made.tests.items()})
+    outcome = made.tests["fresh"].batch.label[:, 0]
+    blind, seeing = (auc(fit_counts("regression", made, 0, choose=c)["fresh"], outcome) for c in (False, True))
+    assert 0.1 < outcome.mean() < 0.9 and seeing > 0.95 and seeing > blind + 0.1
+
+
 @pytest.mark.parametrize("kind", ["latent_oracle", "log_oracle"])
 def test_the_truth_is_that_of_each_test_s_own_market(kind):
     found = oracle(kind, panels(), world())
-    assert all(not np.isnan(values).any() for values in found.values()) and set(found) == {"test", "fresh"}
+    assert set(found) == {"test", "fresh"}
+    for name, market in (("test", world().market), ("fresh", world().fresh)):
+        samples = panels().tests[name].samples
+        truth = market.truth if kind == "latent_oracle" else log_oracle(market, accounts=samples["account_id"].unique())
+        told = truth.set_index(["account_id", "cutoff"])["probability"]
+        expected = [told[key] for key in zip(samples["account_id"], samples["cutoff"], strict=True)]
+        np.testing.assert_allclose(1 / (1 + np.exp(-found[name])), expected, atol=1e-9)
     with pytest.raises(DataError, match="simulated"):
         oracle("latent_oracle", panels(), given_world(world().tables))
     with pytest.raises(DataError, match="W-SAT"):

@@ -65,8 +65,9 @@ def test_it_learns_and_says_so():
     np.testing.assert_allclose(history["samples_per_second"] * history["seconds"], 360, atol=20)  # known outcomes
 
 
-def test_validation_is_measured_on_the_kept_parameters():
-    fitted = fit(3)
+@pytest.mark.parametrize("ema_epochs", [0.0, 1.5])
+def test_validation_is_measured_on_the_kept_parameters(ema_epochs):
+    fitted = fit(3, ema_epochs=ema_epochs)
     label = PANEL.label[VALIDATION, 0]
     known = ~np.isnan(label)
     logit, y = logit_of(fitted.params, VALIDATION)[known, 0], label[known]
@@ -76,6 +77,15 @@ def test_validation_is_measured_on_the_kept_parameters():
     p = 1 / (1 + np.exp(-logit))
     p = p / (p + 3 * (1 - p))
     np.testing.assert_allclose(row["validation_log_loss"], -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p)), rtol=1e-5)
+
+
+def test_the_moving_average_is_what_is_kept():
+    one_step = dict(batch_size=80, validation=TRAIN[:0])  # so that an epoch is a step
+    steps = [fit(epochs, **one_step).params for epochs in (1, 2, 3)]
+    kept = fit(3, ema_epochs=1.5, **one_step).params
+    for name in kept:
+        mean = np.average([step[name] for step in steps], axis=0, weights=np.exp([-2 / 1.5, -1 / 1.5, 0]))
+        np.testing.assert_allclose(kept[name], mean, rtol=1e-5, atol=1e-7, err_msg=name)
 
 
 def test_the_loss_of_an_epoch_is_the_mean_over_its_known_outcomes():
@@ -123,14 +133,14 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, epoch):
         if row.epoch == epoch:
             raise KeyboardInterrupt
 
-    expected = fit(5, gradient_clip=1.0, averaging=1.5)
+    expected = fit(5, gradient_clip=1.0, ema_epochs=1.5)
     with Checkpoints(tmp_path) as checkpoints, pytest.raises(KeyboardInterrupt):
-        fit(5, checkpoints=checkpoints, progress=interrupt, gradient_clip=1.0, averaging=1.5)
+        fit(5, checkpoints=checkpoints, progress=interrupt, gradient_clip=1.0, ema_epochs=1.5)
     with Checkpoints(tmp_path) as checkpoints:
         assert checkpoints.latest() == epoch
-        assert_same_bits(fit(5, checkpoints=checkpoints, resume=True, gradient_clip=1.0, averaging=1.5), expected)
+        assert_same_bits(fit(5, checkpoints=checkpoints, resume=True, gradient_clip=1.0, ema_epochs=1.5), expected)
     with Checkpoints(tmp_path) as checkpoints:  # and nothing is left to do
-        assert_same_bits(fit(5, checkpoints=checkpoints, resume=True, gradient_clip=1.0, averaging=1.5), expected)
+        assert_same_bits(fit(5, checkpoints=checkpoints, resume=True, gradient_clip=1.0, ema_epochs=1.5), expected)
 
 
 def test_resuming_one_epoch_at_a_time(tmp_path):

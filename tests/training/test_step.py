@@ -74,7 +74,7 @@ def plain_loop(params, dense, plan, config):
         (2, {"gradient_clip": 0.1}),
         (2, {"loss": "individual"}),
         (1, {"weight_decay": 0.5}),
-        (1, {"averaging": 0.7}),
+        (1, {"ema_epochs": 0.7}),
     ],
 )
 def test_an_epoch_equals_a_plain_loop(horizons, changes):
@@ -86,7 +86,7 @@ def test_an_epoch_equals_a_plain_loop(horizons, changes):
 
     compiled = programs(Linear(horizons), config)
     state, measured = compiled.run_epoch(compiled.start(params), whole, plan, KEY, 5.0)
-    latest = np.exp(np.arange(1 - len(visited), 1) / (config.averaging * len(visited))) if config.averaging else [1.0]
+    latest = np.exp(np.arange(1 - len(visited), 1) / (config.ema_epochs * len(visited))) if config.ema_epochs else [1.0]
     for name in params:
         steps = np.stack([one[name] for one in visited])
         np.testing.assert_allclose(state.params[name], steps[-1], atol=1e-5, rtol=1e-5, err_msg=name)
