@@ -24,7 +24,8 @@ import hanjax
 from benchmarks.machine import describe_machine
 from hanjax.evaluation.intervals import account_weights, difference, interval
 from hanjax.reproduction.jobs import make_jobs, run_jobs
-from hanjax.reproduction.measures import Measured, measure
+from hanjax.reproduction.learn import Scored
+from hanjax.reproduction.measures import Measured, measure, on_common_samples
 from hanjax.reproduction.rows import ALL, Row
 from hanjax.reproduction.run import tqdm_progress
 from hanjax.reproduction.store import Store
@@ -65,30 +66,48 @@ def table(
     for fold, world in worlds.items():
         accounts = int((~world.training).sum()) if world.fresh is None else len(world.fresh.tables.accounts)
         weights[fold] = account_weights(accounts, seed=fold)
-    found: dict[str, list[Measured]] = {}
+    scored: dict[str, dict[int, list[Scored]]] = {}
     for name, row in rows.items():
         for fold, world in worlds.items():
             done = [store.read(job.key) for job in make_jobs([row], world, seeds=seeds, epochs=epochs)]
             scores = [one.scores[test] for one in done if one is not None and not one.error]
             if scores:
-                found.setdefault(name, []).append(measure(scores, weights[fold], periods=False))
-    found = {name: measured for name, measured in found.items() if len(measured) == len(worlds)}
-    reference = next((name for name in REFERENCES if name in found), None)
+                scored.setdefault(name, {})[fold] = scores
+    scored = {name: folds for name, folds in scored.items() if len(folds) == len(worlds)}
+
+    def measured(folds: dict[int, list[Scored]]) -> list[Measured]:
+        return [measure(scores, weights[fold], periods=False) for fold, scores in folds.items()]
+
+    reference = next((name for name in REFERENCES if name in scored), None)
+    found = {name: measured(folds) for name, folds in scored.items()}
     records = []
-    for name, measured in found.items():
-        value, resampled = over_folds(measured)
-        folds = [float(np.mean(one.areas)) for one in measured]
+    for name, own in found.items():
+        value, resampled = over_folds(own)
+        folds = [float(np.mean(one.areas)) for one in own]
         error = float(np.std(folds, ddof=1) / np.sqrt(len(folds))) if len(folds) > 1 else None
         whole = interval(value, resampled)
         record: dict[str, Any] = {"row": name, "title": rows[name].title, "auc": value, "standard_error": error}
         record |= {"low": whole.low, "high": whole.high, "folds": folds}
         if reference is not None and name != reference:
-            other, other_resampled = over_folds(found[reference])
+            first, second = found[reference], own
+            if any(one.samples != other.samples for one, other in zip(first, second, strict=True)):
+                first, second = map(measured, _common(scored[reference], scored[name]))
+            other, other_resampled = over_folds(first)
+            value, resampled = over_folds(second)
             apart = difference(value - other, resampled - other_resampled)
             record |= {"difference": apart.value, "difference_low": apart.low, "difference_high": apart.high}
             record |= {"p": apart.p}
         records.append(record)
     return records
+
+
+def _common(
+    first: dict[int, list[Scored]], second: dict[int, list[Scored]]
+) -> tuple[dict[int, list[Scored]], dict[int, list[Scored]]]:
+    """The scores of two rows on the samples that both have: other members may make other samples."""
+    one = {fold: [on_common_samples(mine, second[fold][0])[0] for mine in first[fold]] for fold in first}
+    other = {fold: [on_common_samples(first[fold][0], mine)[1] for mine in second[fold]] for fold in second}
+    return one, other
 
 
 def markdown(records: list[dict[str, Any]], title: str) -> str:

@@ -82,7 +82,7 @@ def main() -> None:
     run_jobs(jobs, store, progress=tqdm_progress())
 
     sizes = {"test": int((~world.training).sum()), "fresh": 2 * market.accounts}
-    results = Results(jobs, store, sizes, resamples=2000)
+    results = Results(jobs, store, sizes, resamples=500)
     panel = encode_world(world, dataclasses.replace(world.panel, volumes=True)).tests["test"]
     records = plain(experiment_table(results, chosen))
     members = {record["row"]: record for record in plain(member_table(results, panel, world))}
