@@ -64,6 +64,28 @@ class LeftOut(NamedTuple):
     first: tuple = ()
 
 
+REACH = 4
+"""How many chunks behind it the parent of a prefix may lie, at most."""
+
+
+class Prefixes(NamedTuple):
+    """The distinct beginnings of a table's rows, each of which extends another one, its parent, by one item.
+
+    They are laid out in C chunks of R, each behind its parent, so that one loop over the chunks computes the state of
+    a recurrent layer after every one of them.
+
+    Args:
+        cells: ``[C, R]`` a place of the table, counted row by row, whose item is the last one of the prefix.
+        parents: ``[C, R]`` the parent, counted from 1 at the beginning of the ``REACH`` chunks before the prefix's own;
+            0 is the empty prefix.
+        paths: ``[S, L]`` the prefix that ends with each item of the table, counted from 1; 0 where nothing is.
+    """
+
+    cells: Int[Array, "C R"]
+    parents: Int[Array, "C R"]
+    paths: Int[Array, "S L"]
+
+
 class Batch(NamedTuple):
     """Samples as a model sees them: tables of distinct rows, and indices into them.
 
@@ -87,6 +109,11 @@ class Batch(NamedTuple):
             0 for quiet periods; None unless asked for.
         member_numbers: ``[B, K, N]`` numbers of each member as of the cut-off, standardized, 0 where no member is; None
             unless asked for.
+        sequence_prefixes: the distinct beginnings of ``sequences``, so that each is encoded once; None for row by row.
+        window_prefixes: those of ``windows``, quiet periods passed over; None for row by row.
+        blocks: for each of several runs of samples that make up the batch, an array without content, whose shape says
+            how many samples they are and how many members each of them has at most, so that fewer places are computed;
+            None for one run.
     """
 
     sequences: UInt[Array, "S L"]
@@ -104,6 +131,9 @@ class Batch(NamedTuple):
     gaps: Float[Array, "S L"] | None = None
     window_ages: Int[Array, "M W"] | None = None
     member_numbers: Float[Array, "B K N"] | None = None
+    sequence_prefixes: Prefixes | None = None
+    window_prefixes: Prefixes | None = None
+    blocks: tuple[Bool[Array, "n k 0"], ...] | None = None
 
     @property
     def activity_mask(self) -> Bool[Array, "S L"]:

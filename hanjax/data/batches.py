@@ -4,6 +4,9 @@ A step's minibatch uses only some of the panel's distinct windows, and these onl
 A ``Plan`` lists them for every step of an epoch, as index arrays padded to one capacity, so that the whole epoch is a
 single compiled loop; ``gather`` then makes a step's small ``Batch`` by indexing.
 
+Every minibatch holds the same mix of small and large groups, the small ones first, so that these are not computed with
+room for as many members as the largest group has.
+
 The capacity is the epoch's largest need, rounded up to the next rung of a ladder (``capacity``). It depends on nothing
 but the epoch itself: neither on earlier epochs, so that a resumed run sees the shapes, and hence the bits, of an
 uninterrupted one, nor on a guess, so that it cannot overflow.
@@ -15,8 +18,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Bool, Int, UInt
 
+from hanjax.data.distinct import capacity
+from hanjax.data.prefixes import Forest, make_forest, plan_prefixes
 from hanjax.errors import DataError
-from hanjax.types import Batch
+from hanjax.types import Batch, Prefixes
 
 
 class Plan(NamedTuple):
@@ -27,33 +32,75 @@ class Plan(NamedTuple):
     Args:
         samples: ``[T, B]`` the step's samples, as rows of the panel. Where ``mask`` is False, a sample is repeated.
         mask: ``[T, B]`` False where a place only fills up the shape.
+        order: ``[T, B]`` which of the rows that were planned for each sample is, by its place among them.
         windows: ``[T, M]`` the distinct windows that the samples use, as rows of the panel's; 0 fills up the capacity.
         sequences: ``[T, S]`` the distinct sequences that those windows use, likewise.
         window_sequences: ``[T, M, W]`` what each of those windows consists of, as local sequences.
         member_windows: ``[T, B, K]`` what each member did, as local windows.
+        sequence_prefixes: the beginnings of those sequences; see ``Prefixes``.
+        window_prefixes: the beginnings of those windows.
+        blocks: how the samples of a step are ordered by their number of members; see ``Batch.blocks``.
     """
 
     samples: Int[np.ndarray | Array, "T B"]
     mask: Bool[np.ndarray | Array, "T B"]
+    order: Int[np.ndarray | Array, "T B"]
     windows: Int[np.ndarray | Array, "T M"]
     sequences: Int[np.ndarray | Array, "T S"]
     window_sequences: Int[np.ndarray | Array, "T M W"]
     member_windows: Int[np.ndarray | Array, "T B K"]
+    sequence_prefixes: Prefixes
+    window_prefixes: Prefixes
+    blocks: tuple[Bool[np.ndarray | Array, "T n k 0"], ...]
+
+    def restored(self, values: np.ndarray) -> np.ndarray:
+        """Puts what was computed of each sample ``[T, B, ...]`` in the order of the rows that were planned for."""
+        ordered = np.empty((self.mask.sum(), *values.shape[2:]), values.dtype)
+        ordered[self.order[self.mask]] = values[self.mask]
+        return ordered
+
+
+class Forests(NamedTuple):
+    """The distinct beginnings of all sequences and all windows of a panel.
+
+    Args:
+        sequences: those of its sequences.
+        windows: those of its windows, quiet periods passed over.
+    """
+
+    sequences: Forest
+    windows: Forest
+
+    @classmethod
+    def of(cls, batch: Batch) -> "Forests":
+        """Finds them; a gap before an activity, and a period's volumes and age, make it another one."""
+        sequences = [batch.sequences]
+        if batch.gaps is not None:
+            sequences.append(np.asarray(batch.gaps, np.float32).view(np.uint32))  # equal numbers have equal bits
+        windows = [table for table in (batch.windows, batch.count_windows, batch.window_ages) if table is not None]
+        return cls(make_forest(*sequences, where=batch.activity_mask), make_forest(*windows, where=batch.period_mask))
 
 
 def plan_epoch(
-    batch: Batch, rows: Int[np.ndarray, " n"], *, batch_size: int, seed: UInt[np.ndarray, " words"] | None
+    batch: Batch,
+    rows: Int[np.ndarray, " n"],
+    *,
+    batch_size: int,
+    seed: UInt[np.ndarray, " words"] | None,
+    forests: Forests | None = None,
 ) -> Plan:
     """Plans one pass over the given samples in minibatches, each sample once.
 
-    With fewer samples than ``batch_size``, a step has only as many places as there are samples. A last minibatch that
-    is not full is filled up with repetitions of its last sample, which are masked.
+    Samples of about as many members are dealt to the steps in equal parts, so that steps differ by few samples, and are
+    filled up with repetitions, which are masked.
 
     Args:
         batch: the panel's batch, as NumPy arrays.
         rows: ``[n]`` the samples, as rows of the panel.
-        batch_size: samples in a step.
-        seed: any number of uint32 words that determine the order, such as a JAX key's data; None keeps the order given.
+        batch_size: samples in a step, on average at most.
+        seed: any number of uint32 words that determine the order, such as a JAX key's data; None deals them
+            in the order given.
+        forests: ``Forests.of(batch)``, which every epoch needs anew; None to find them.
 
     Returns:
         The plan of the ``ceil(n / batch_size)`` steps.
@@ -67,7 +114,7 @@ def plan_epoch(
         >>> batch = Batch.from_dense(np.ones((5, 3, 4, 9), int), members=np.ones((5, 3), bool))
         >>> plan = plan_epoch(batch, np.arange(5), batch_size=2, seed=None)
         >>> plan.samples.tolist(), plan.mask[-1].tolist()
-        ([[0, 1], [2, 3], [4, 4]], [True, False])
+        ([[0, 3], [1, 4], [2, 4]], [True, False])
     """
     rows = np.asarray(rows)
     n = len(batch.mask)
@@ -75,33 +122,33 @@ def plan_epoch(
         raise DataError(f"There is no sample to plan for (the panel has {n:,}).")
     if rows.min() < 0 or rows.max() >= n:
         raise DataError(f"Samples {rows.min()} to {rows.max()} were asked for, but the panel has only 0 to {n - 1}.")
-    if seed is not None:
-        rows = np.random.default_rng([int(word) for word in np.ravel(seed)]).permutation(rows)
+    order, mask, blocks = _deal(batch, rows, -(-len(rows) // batch_size), seed)
+    samples = rows[order].astype(np.int32)
 
-    places = min(batch_size, len(rows))
-    steps = -(-len(rows) // places)
-    mask = (np.arange(steps * places) < len(rows)).reshape(steps, places)
-    samples = np.pad(rows, (0, mask.size - len(rows)), mode="edge").astype(np.int32).reshape(steps, places)
-
+    forests = Forests.of(batch) if forests is None else forests
     windows, sequences, window_sequences = [], [], []
     table = np.asarray(batch.windows)
     member_windows = np.asarray(batch.member_windows)[samples].astype(np.int32, copy=False)
     window_at, sequence_at = np.zeros(len(table), np.int32), np.zeros(len(batch.sequences), np.int32)
-    for t in range(steps):
+    for t in range(len(samples)):
         used, member_windows[t] = _distinct(member_windows[t], window_at)
         windows.append(used)
         used, local = _distinct(table[used], sequence_at)
         sequences.append(used)
         window_sequences.append(local)
 
-    n_windows = capacity(max(map(len, windows)))
+    n_windows, n_sequences = capacity(max(map(len, windows))), capacity(max(map(len, sequences)))
     return Plan(
         samples=samples,
         mask=mask,
+        order=order,
         windows=_stack(windows, n_windows),
-        sequences=_stack(sequences, capacity(max(map(len, sequences)))),
+        sequences=_stack(sequences, n_sequences),
         window_sequences=_stack(window_sequences, n_windows),
         member_windows=member_windows,
+        sequence_prefixes=plan_prefixes(forests.sequences, sequences, n_sequences),
+        window_prefixes=plan_prefixes(forests.windows, windows, n_windows),
+        blocks=blocks,
     )
 
 
@@ -140,21 +187,39 @@ def gather(panel: Batch, step: Plan) -> Batch:
         gaps=None if panel.gaps is None else panel.gaps[step.sequences],
         window_ages=None if panel.window_ages is None else panel.window_ages[step.windows],
         member_numbers=None if panel.member_numbers is None else panel.member_numbers[step.samples],
+        sequence_prefixes=step.sequence_prefixes,
+        window_prefixes=step.window_prefixes,
+        blocks=step.blocks,
     )
 
 
-def capacity(need: int) -> int:
-    """The smallest rung of the ladder 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, ... that holds ``need`` rows.
+FEW = 4
+"""Groups of up to so many members, of up to twice as many, of up to four times as many and so on are kept apart."""
 
-    The rungs are 1, 1.25, 1.5 and 1.75 times the powers of two: at most a fifth of a table is padding, and while the
-    need of an epoch varies by a percent or so, it seldom crosses a rung. Each rung that is reached is a compilation.
 
-    Example:
-        >>> [capacity(need) for need in (1, 64, 65, 1000, 1025)]
-        [64, 64, 80, 1024, 1280]
-    """
-    step = max(16, 1 << max(0, (need - 1).bit_length() - 3))
-    return max(64, -(-need // step) * step)
+def _deal(
+    batch: Batch, rows: Int[np.ndarray, " n"], steps: int, seed: UInt[np.ndarray, " words"] | None
+) -> tuple[Int[np.ndarray, "T B"], Bool[np.ndarray, "T B"], tuple[Bool[np.ndarray, "T n k 0"], ...]]:
+    """Deals samples to steps, small groups first: places among ``rows``, which of them count, and the blocks."""
+    order = np.arange(len(rows))
+    if seed is not None:
+        order = np.random.default_rng([int(word) for word in np.ravel(seed)]).permutation(order)
+    places = batch.members.shape[1]
+    # The place of the last member, since there may be empty places before it.
+    sizes = np.max(np.asarray(batch.member_mask) * np.arange(1, places + 1), axis=1, initial=0)[rows[order]]
+    dealt, masks, blocks, size, begin = [], [], [], 0, 0
+    while size < places or not blocks:
+        above, size = size if blocks else -1, min(2 * size or FEW, places)
+        here = order[(sizes > above) & (sizes <= size)]
+        if len(here) == 0:
+            continue
+        # Like cards, going on where the last block ended, so that no step gets two samples more than another.
+        at = (np.arange(steps)[:, None] - begin) % steps + steps * np.arange(-(-len(here) // steps))
+        dealt.append(here[np.minimum(at, len(here) - 1)])
+        masks.append(at < len(here))
+        blocks.append(np.zeros((*at.shape, size, 0), bool))
+        begin += len(here)
+    return np.concatenate(dealt, axis=1), np.concatenate(masks, axis=1), tuple(blocks)
 
 
 def _distinct(

@@ -1,4 +1,4 @@
-"""Distinct rows of integer tables, and look-ups of what was valid as of a cut-off."""
+"""Distinct rows of integer tables, room for them, and look-ups of what was valid as of a cut-off."""
 
 import numpy as np
 import pandas as pd
@@ -40,6 +40,20 @@ def distinct_rows(rows: Int[np.ndarray, "n c"]) -> tuple[Int[np.ndarray, "u c"],
     if table[0].any():
         return np.pad(table, ((1, 0), (0, 0))), (codes + 1).astype(np.int32)
     return table, codes.astype(np.int32)
+
+
+def capacity(need: int) -> int:
+    """The smallest rung of the ladder 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, ... that holds ``need`` rows.
+
+    The rungs are 1, 1.25, 1.5 and 1.75 times the powers of two: at most a fifth of a table is padding, and while the
+    need of an epoch varies by a percent or so, it seldom crosses a rung. Each rung that is reached is a compilation.
+
+    Example:
+        >>> [capacity(need) for need in (1, 64, 65, 1000, 1025)]
+        [64, 64, 80, 1024, 1280]
+    """
+    step = max(16, 1 << max(0, (need - 1).bit_length() - 3))
+    return max(64, -(-need // step) * step)
 
 
 class AsOf:

@@ -4,7 +4,7 @@ Source: section 5.2 of the paper, after Yang et al. 2016.
 """
 
 from itertools import accumulate
-from typing import Literal
+from typing import Any, Literal
 
 import jax.numpy as jnp
 from flax import nnx
@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, Integer
 
 from hanjax.nn.pooling import AttentionPool, Pooled
 from hanjax.nn.recurrent import GRU, BothWays, TimeGatedGRU
+from hanjax.types import Prefixes
 
 FIRST_KNOWN = 2
 """Ids below this one stand for padding (0) and for what the training data did not hold (1)."""
@@ -73,12 +74,21 @@ class ActivityEncoder(nnx.Module):
         self, activities: Integer[Array, " l"], *, where: Bool[Array, " l"], gaps: Float[Array, " l"] | None = None
     ) -> Pooled:
         """Encodes the ``activities [l]`` that are there, in order of time, with the ``gaps [l]`` before them."""
+        return self.pool(self.gru.over_ids(where=where, **self._read(activities, gaps)), where=where)
+
+    def over_prefixes(
+        self, activities: Integer[Array, "C R"], prefixes: Prefixes, *, gaps: Float[Array, "C R"] | None = None
+    ) -> Pooled:
+        """Encodes many rows that share their beginnings, each of which adds one of the ``activities [C, R]``."""
+        states = self.gru.over_prefixes_of_ids(parents=prefixes.parents, **self._read(activities, gaps))
+        return self.pool.along(states, prefixes.paths)
+
+    def _read(self, activities: Integer[Array, "..."], gaps: Float[Array, "..."] | None) -> dict[str, Any]:
+        """What the recurrent layer gets to see of activities, in any shape."""
         table = None if self.embedding is None else self.embedding[...]
         times = {} if self.time == "none" or gaps is None else {"times": time_numbers(gaps)}
         # As int32: one-hot vectors of a uint8 would wrap around beyond 255.
-        return self.pool(
-            self.gru.over_ids(activities.astype(jnp.int32), where=where, table=table, **times), where=where
-        )
+        return {"ids": activities.astype(jnp.int32), "table": table, **times}
 
 
 def time_numbers(gaps: Float[Array, "*n"]) -> Float[Array, "*n 2"]:
@@ -115,6 +125,10 @@ class WindowEncoder(nnx.Module):
     def __call__(self, periods: Float[Array, "w f"], *, where: Bool[Array, " w"]) -> Pooled:
         """Encodes the ``periods [w, f]`` that were active, the oldest first."""
         return self.pool(self.gru(periods, where=where), where=where)
+
+    def over_prefixes(self, periods: Float[Array, "C R f"], prefixes: Prefixes) -> Pooled:
+        """Encodes many windows that share their beginnings, each of which adds one of the ``periods [C, R, f]``."""
+        return self.pool.along(self.gru.over_prefixes(periods, parents=prefixes.parents), prefixes.paths)
 
 
 class IndividualLayer(nnx.Module):

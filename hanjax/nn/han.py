@@ -1,11 +1,12 @@
 """The hierarchical attention network, from the bottom up: activities, periods, individuals, accounts."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Shaped
 
 from hanjax.config import ModelConfig
 from hanjax.errors import ConfigError
@@ -13,7 +14,7 @@ from hanjax.nn.aggregators import AGGREGATORS, Aggregated, Aggregator, GroupSpec
 from hanjax.nn.encoders import ActivityEncoder, IndividualLayer, WindowEncoder
 from hanjax.nn.pooling import Pooled
 from hanjax.nn.sizes import Sizes
-from hanjax.types import Batch, Output
+from hanjax.types import Batch, Output, Prefixes
 
 
 class Scored(NamedTuple):
@@ -102,11 +103,17 @@ class HAN(nnx.Module):
         """Says of each sample how likely it converts, and what counted at each level; with a key, under dropout."""
         periods = self.encode_periods(batch)
         windows = self.encode_windows(periods.value, batch)
-        where, scale = self._dropout(batch, key)
-        people = self._people(windows.value, batch, scale=scale)
-        group = jax.vmap(self._group)(people, where=where, account=account_numbers(batch))
-        member_logit = jnp.where(batch.member_mask[..., None], people, 0.0) if self.takes_logits else None
-        return Output(group.logit, group.share, windows.weights, periods.weights, member_logit)
+        groups = []
+        for number, block in enumerate(_blocks(batch)):
+            where, scale = self._dropout(block, None if key is None else jax.random.fold_in(key, number))
+            people = self._people(windows.value, block, scale=scale)
+            group = jax.vmap(self._group)(people, where=where, account=account_numbers(block))
+            member_logit = jnp.where(block.member_mask[..., None], people, 0.0) if self.takes_logits else None
+            places = batch.members.shape[1] - block.members.shape[1]
+            pad = lambda array: jnp.pad(array, [(0, 0), (0, places)] + [(0, 0)] * (array.ndim - 2))  # noqa: B023
+            groups.append((group.logit, *jax.tree.map(pad, (group.share, member_logit))))
+        logit, share, member_logit = jax.tree.map(lambda *parts: jnp.concatenate(parts), *groups)
+        return Output(logit, share, windows.weights, periods.weights, member_logit)
 
     def individual_logits(self, batch: Batch) -> Float[Array, "B K H"]:
         """Scores each member: log-odds of the group made of that individual alone; 0 where no member is.
@@ -122,8 +129,11 @@ class HAN(nnx.Module):
         if self.activity is None:
             dtype = self.individual.linear.kernel.dtype
             return Pooled(jnp.zeros((len(batch.sequences), 0), dtype), jnp.zeros(batch.sequences.shape, dtype))
-        gaps = None if self.config.time == "none" else batch.gaps
-        return jax.vmap(self.activity)(batch.sequences, where=batch.activity_mask, gaps=gaps)
+        gaps, prefixes = None if self.config.time == "none" else batch.gaps, self._shared(batch.sequence_prefixes)
+        if prefixes is None:
+            return jax.vmap(self.activity)(batch.sequences, where=batch.activity_mask, gaps=gaps)
+        gaps = None if gaps is None else _last_items(gaps, prefixes)
+        return self.activity.over_prefixes(_last_items(batch.sequences, prefixes), prefixes, gaps=gaps)
 
     def encode_windows(self, periods: Float[Array, "S D"], batch: Batch) -> Pooled:
         """Encodes a batch's windows ``[M, W]``, as rows of ``periods [S, D]``: ``[M, D']``, with shares ``[M, W]``.
@@ -131,14 +141,20 @@ class HAN(nnx.Module):
         What else is known of each period is joined: its volumes, and how far back it lies.
         """
         self.sizes.check_fields(batch, self.config)
-        parts = [] if self.activity is None else [periods[batch.windows]]
+        prefixes = self._shared(batch.window_prefixes)
+        items = (lambda table: table) if prefixes is None else (lambda table: _last_items(table, prefixes))
+        parts = [] if self.activity is None else [periods[items(batch.windows)]]
         if self.config.period_input != "sequence":
             assert batch.counts is not None and batch.count_windows is not None
             counts = jnp.asarray(batch.counts, periods.dtype)
-            parts.append((jnp.log1p(counts) if self.config.count_scale == "log" else counts)[batch.count_windows])
+            counts = jnp.log1p(counts) if self.config.count_scale == "log" else counts
+            parts.append(counts[items(batch.count_windows)])
         if batch.window_ages is not None:
-            parts.append(jnp.log1p(jnp.asarray(batch.window_ages, periods.dtype))[..., None])
-        return jax.vmap(self.window)(jnp.concatenate(parts, axis=-1), where=batch.period_mask)
+            parts.append(jnp.log1p(jnp.asarray(items(batch.window_ages), periods.dtype))[..., None])
+        joined = jnp.concatenate(parts, axis=-1)
+        if prefixes is None:
+            return jax.vmap(self.window)(joined, where=batch.period_mask)
+        return self.window.over_prefixes(joined, prefixes)
 
     def score(self, windows: Float[Array, "M D"], batch: Batch) -> Scored:
         """Scores a batch's samples and their members from its windows' encodings.
@@ -151,6 +167,10 @@ class HAN(nnx.Module):
         people = self._people(windows, batch)
         group = jax.vmap(self._group)(people, where=batch.member_mask, account=account_numbers(batch))
         return Scored(group.logit, group.share, self._alone(people, batch))
+
+    def _shared(self, prefixes: Prefixes | None) -> Prefixes | None:
+        """The prefixes that share their states; none where a state depends on what comes after it, too."""
+        return None if self.config.bidirectional else prefixes
 
     def _dropout(self, batch: Batch, key: Array | None) -> tuple[Bool[Array, "B K"], Float[Array, "B K joined"] | None]:
         """Which members a training step sees, and what it multiplies the parts of each by; all of them without key."""
@@ -204,6 +224,30 @@ def _require_consistent(config: ModelConfig, *, takes_logits: bool) -> None:
         )
     if config.time != "none" and config.period_input == "counts":
         raise ConfigError(f"time: expected 'none', got {config.time!r}, because period_input='counts' has no sequence.")
+
+
+_OF_SAMPLES = ("members", "member_windows", "account", "label", "mask", "account_numbers", "member_numbers")
+
+
+def _blocks(batch: Batch) -> Iterator[Batch]:
+    """The runs of samples that are as large as each other, about, without the empty places; see ``Batch.blocks``."""
+    if batch.blocks is None:
+        yield batch
+        return
+    begin = 0
+    for samples, places, _ in (block.shape for block in batch.blocks):
+        here = {name: getattr(batch, name) for name in _OF_SAMPLES if getattr(batch, name) is not None}
+        here = {name: array[begin : begin + samples] for name, array in here.items()}
+        for name in ("members", "member_windows", "member_numbers"):
+            if name in here:
+                here[name] = here[name][:, :places]
+        yield batch._replace(blocks=None, **here)
+        begin += samples
+
+
+def _last_items(table: Shaped[Array, "S L"], prefixes: Prefixes) -> Shaped[Array, "C R"]:
+    """The last item of every prefix."""
+    return table.reshape(-1)[prefixes.cells]
 
 
 def account_numbers(batch: Batch) -> Float[Array, "B N"]:

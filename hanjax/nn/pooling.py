@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from hanjax import masked
 
@@ -46,5 +47,14 @@ class AttentionPool(nnx.Module):
 
     def __call__(self, items: Float[Array, "n d"], *, where: Bool[Array, " n"]) -> Pooled:
         """Pools the ``items [n, d]`` that are there."""
-        weights = masked.softmax(jnp.tanh(self.key(items)) @ self.query[...], where=where)
+        weights = masked.softmax(self._relevance(items), where=where)
         return Pooled(weights @ items, weights)
+
+    def along(self, items: Float[Array, "N d"], paths: Int[Array, "S L"]) -> Pooled:
+        """Pools, for each of many rows, some of the ``items [N, d]``, counted from 1; 0 where nothing is."""
+        relevance, where, at = self._relevance(items), paths > 0, jnp.maximum(paths - 1, 0)
+        weights = jax.vmap(lambda scores, where: masked.softmax(scores, where=where))(relevance[at], where)
+        return Pooled(jnp.einsum("sl,sld->sd", weights, items[at]), weights)
+
+    def _relevance(self, items: Float[Array, "n d"]) -> Float[Array, " n"]:
+        return jnp.tanh(self.key(items)) @ self.query[...]

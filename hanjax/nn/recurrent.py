@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
+from hanjax.types import REACH
+
 
 def gru_step(
     projected: Float[Array, " gates"],
@@ -99,15 +101,55 @@ def gru_states(
 
     def step(hidden: Array, item: tuple[PyTree, Array]) -> tuple[Array, Array]:
         value, present = item
-        projected = project(value)
-        projected, gate = projected if isinstance(projected, tuple) else (projected, None)
-        new = gru_step(projected, hidden, kernel=kernel, bias=bias, gate=gate)
-        hidden = jnp.where(present, new, hidden)
+        hidden = jnp.where(present, _extended(value, hidden, project=project, kernel=kernel, bias=bias), hidden)
         return hidden, hidden
 
     # Recomputing a step when differentiating is cheaper than storing its gates. A scan already keeps the two apart.
     step = jax.checkpoint(step, prevent_cse=False)
     return jax.lax.scan(step, jnp.zeros_like(kernel, shape=kernel.shape[:1]), (items, where), reverse=reverse)[1]
+
+
+def prefix_states(
+    items: PyTree,
+    parents: Int[Array, "C R"],
+    *,
+    project: Callable[..., Float[Array, " gates"] | tuple[Float[Array, " gates"], Float[Array, " d"]]],
+    kernel: Float[Array, "d gates"],
+    bias: Float[Array, " gates"],
+) -> Float[Array, "N d"]:
+    """The states of a gated recurrent unit after many rows of items that share their beginnings, each computed once.
+
+    Args:
+        items: ``[C, R, ...]`` the last item of each prefix; one array or several.
+        parents: ``[C, R]`` the prefix without it; see ``Prefixes``.
+        project: see ``gru_states``.
+        kernel: ``[d, 3 d]`` recurrent kernel.
+        bias: ``[3 d]`` recurrent bias.
+
+    Returns:
+        ``[C R, d]`` states after each prefix.
+    """
+    rows = parents.shape[1]
+
+    def one(value: PyTree, hidden: Array) -> Array:
+        return _extended(value, hidden, project=project, kernel=kernel, bias=bias)
+
+    def step(latest: Array, chunk: tuple[PyTree, Array]) -> tuple[Array, Array]:
+        values, parent = chunk
+        states = jax.vmap(one)(values, latest[parent])
+        return jnp.concatenate([latest[:1], latest[1 + rows :], states]), states
+
+    # As in gru_states. Only the latest chunks are carried along: copies of all states would cost more than they do.
+    step = jax.checkpoint(step, prevent_cse=False)
+    nothing = jnp.zeros_like(kernel, shape=(1 + REACH * rows, len(kernel)))
+    return jax.lax.scan(step, nothing, (items, parents))[1].reshape(-1, len(kernel))
+
+
+def _extended(value: PyTree, hidden: Array, *, project: Callable[..., Any], kernel: Array, bias: Array) -> Array:
+    """The state after one more item, which is projected first."""
+    projected = project(value)
+    projected, gate = projected if isinstance(projected, tuple) else (projected, None)
+    return gru_step(projected, hidden, kernel=kernel, bias=bias, gate=gate)
 
 
 class GRU(nnx.Module):
@@ -138,7 +180,7 @@ class GRU(nnx.Module):
         self, items: Float[Array, "n f"], *, where: Bool[Array, " n"], reverse: bool = False
     ) -> Float[Array, "n d"]:
         """Returns the states ``[n, d]`` after each of the ``items [n, f]``."""
-        return self._states(items, where, lambda item: item @ self.input_kernel[...] + self.input_bias[...], reverse)
+        return gru_states(items, where=where, reverse=reverse, **self._of_vectors())
 
     def over_ids(
         self,
@@ -153,20 +195,41 @@ class GRU(nnx.Module):
 
         Without a table an id is one-hot. The ids' ``times [n, t]``, if any, are joined to these vectors.
         """
-        if times is None:
-            look_up = _look_up(self.input_kernel[...], table)
-            return self._states(ids, where, lambda item: look_up(item) + self.input_bias[...], reverse)
-        of_ids, of_times = self.input_kernel[: -times.shape[1]], self.input_kernel[-times.shape[1] :]
-        look_up = _look_up(of_ids, table)
+        return gru_states((ids, times), where=where, reverse=reverse, **self._of_ids(table, times))
 
-        def project(item: tuple[Array, Array]) -> Array:
-            return look_up(item[0]) + item[1] @ of_times + self.input_bias[...]
+    def over_prefixes(self, items: Float[Array, "C R f"], *, parents: Int[Array, "C R"]) -> Float[Array, "N d"]:
+        """Returns the states ``[N, d]`` after prefixes whose last items are ``items [C, R, f]``."""
+        return prefix_states(items, parents, **self._of_vectors())
 
-        return self._states((ids, times), where, project, reverse)
+    def over_prefixes_of_ids(
+        self,
+        ids: Int[Array, "C R"],
+        *,
+        parents: Int[Array, "C R"],
+        table: Float[Array, "v f"] | None = None,
+        times: Float[Array, "C R t"] | None = None,
+    ) -> Float[Array, "N d"]:
+        """Returns the states ``[N, d]`` after prefixes whose last items are ``ids [C, R]``; see ``over_ids``."""
+        return prefix_states((ids, times), parents, **self._of_ids(table, times))
 
-    def _states(self, items: PyTree, where: Array, project: Callable[..., Array], reverse: bool) -> Array:
-        kernel, bias = self.kernel[...], self.bias[...]
-        return gru_states(items, where=where, project=project, kernel=kernel, bias=bias, reverse=reverse)
+    def _of_vectors(self) -> dict[str, Any]:
+        """The recurrence over vectors."""
+        return self._recurrence(lambda item: item @ self.input_kernel[...] + self.input_bias[...])
+
+    def _of_ids(self, table: Array | None, times: Array | None) -> dict[str, Any]:
+        """The recurrence over ids, and their times if there are any."""
+        kernel = self.input_kernel[...]
+        features = len(kernel) - (0 if times is None else times.shape[-1])
+        look_up = _look_up(kernel[:features], table)
+
+        def project(item: tuple[Array, Array | None]) -> Array:
+            of_time = 0.0 if item[1] is None else item[1] @ kernel[features:]
+            return look_up(item[0]) + of_time + self.input_bias[...]
+
+        return self._recurrence(project)
+
+    def _recurrence(self, project: Callable[..., Array]) -> dict[str, Any]:
+        return {"project": project, "kernel": self.kernel[...], "bias": self.bias[...]}
 
 
 class TimeGatedGRU(nnx.Module):
@@ -207,14 +270,28 @@ class TimeGatedGRU(nnx.Module):
 
         Their ``times [n, t]`` make the gate.
         """
+        return gru_states((ids, times), where=where, reverse=reverse, **self._of_ids(table))
+
+    def over_prefixes_of_ids(
+        self,
+        ids: Int[Array, "C R"],
+        *,
+        parents: Int[Array, "C R"],
+        times: Float[Array, "C R t"],
+        table: Float[Array, "v f"] | None = None,
+    ) -> Float[Array, "N d"]:
+        """Returns the states ``[N, d]`` after prefixes whose last items are ``ids [C, R]``; see ``over_ids``."""
+        return prefix_states((ids, times), parents, **self._of_ids(table))
+
+    def _of_ids(self, table: Array | None) -> dict[str, Any]:
+        """The recurrence over ids and their times."""
         look_up, gates = _look_up(self.input_kernel[...], table), self.bias.shape[0]
 
         def project(item: tuple[Array, Array]) -> tuple[Array, Array]:
             projected, of_gate = jnp.split(look_up(item[0]) + self.input_bias[...], [gates])
             return projected, time_gate(of_gate, item[1], kernel=self.time_kernel[...])
 
-        kernel, bias = self.kernel[...], self.bias[...]
-        return gru_states((ids, times), where=where, project=project, kernel=kernel, bias=bias, reverse=reverse)
+        return {"project": project, "kernel": self.kernel[...], "bias": self.bias[...]}
 
 
 class BothWays(nnx.Module):

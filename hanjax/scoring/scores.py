@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import PyTree
 
-from hanjax.data.batches import capacity
+from hanjax.data.distinct import capacity
 from hanjax.evaluation.calibration import probability, unweight
 from hanjax.nn.functional import Network
 from hanjax.nn.han import Scored

@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Int, PyTree
 
 from hanjax.config import TrainConfig
-from hanjax.data.batches import Plan, plan_epoch
+from hanjax.data.batches import Forests, Plan, plan_epoch
 from hanjax.errors import DataError, RunError
 from hanjax.evaluation.calibration import unweight
 from hanjax.evaluation.metrics import auc
@@ -168,12 +168,15 @@ def fit_panel(
             raise RunError(f"{checkpoints.folder} already holds epoch {latest}: resume, or use another folder.")
         training = _restored(checkpoints, training)
 
+    forests = Forests.of(batch)
+
     def plan(epoch: int) -> Plan:
         seed = np.asarray(jax.random.key_data(jax.random.fold_in(key, epoch)))
-        return plan_epoch(batch, train_rows, batch_size=config.batch_size, seed=seed)
+        return plan_epoch(batch, train_rows, batch_size=config.batch_size, seed=seed, forests=forests)
 
     panel, apart = jax.device_put(batch), None if parts is None else jnp.asarray(parts)
-    validate = _validation(batch, validation_rows if parts is None else train_rows, compiled, config, weight, apart)
+    rows = validation_rows if parts is None else train_rows
+    validate = _validation(batch, forests, rows, compiled, config, weight, apart)
     epoch, upcoming = len(training.history), None
     try:
         while not _finished(epoch, training.best, config):
@@ -258,6 +261,7 @@ def _own(tree: PyTree) -> PyTree:
 
 def _validation(
     batch: Batch,
+    forests: Forests,
     rows: Int[np.ndarray, " v"],
     compiled: Programs,
     config: TrainConfig,
@@ -268,12 +272,12 @@ def _validation(
     if len(rows) == 0:
         return lambda params, panel: (np.nan, np.nan)
     rows = _with_outcome(batch, rows, "validation")
-    plan = plan_epoch(batch, rows, batch_size=config.batch_size, seed=None)
+    plan = plan_epoch(batch, rows, batch_size=config.batch_size, seed=None, forests=forests)
     label, on_device = np.asarray(batch.label)[rows], jax.device_put(plan)
     where = ~np.isnan(label)
 
     def validate(params: PyTree, panel: Batch) -> tuple[float, float]:
-        logit = np.asarray(compiled.predict(params, panel, on_device, apart))[plan.mask].astype(np.float64)
+        logit = plan.restored(np.asarray(compiled.predict(params, panel, on_device, apart))).astype(np.float64)
         if not np.isfinite(logit).all():
             raise RunError(f"A prediction for validation is not finite. {_remedy(config)}")
         horizons = [float(auc(z, y, where=known)) for z, y, known in zip(logit.T, label.T, where.T, strict=True)]

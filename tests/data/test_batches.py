@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from hanjax.data.batches import Plan, capacity, gather, plan_epoch
+from hanjax.data.batches import gather, plan_epoch
+from hanjax.data.distinct import capacity
 from hanjax.errors import DataError
 from tests.training.standin import decode, panel
 
@@ -13,7 +14,7 @@ SEED = np.array([7, 11], np.uint32)
 
 def steps(plan):
     """The plan of each step."""
-    return [Plan(*(array[t] for array in plan)) for t in range(len(plan.mask))]
+    return [jax.tree.map(lambda array: array[t], plan) for t in range(len(plan.mask))]  # noqa: B023
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 25, 50, 512])
@@ -49,33 +50,48 @@ def test_only_distinct_rows_and_all_of_those_that_are_used():
 def test_every_sample_once_an_epoch(batch_size):
     rows = np.random.default_rng(0).permutation(50)[:41]
     plan = plan_epoch(panel(), rows, batch_size=batch_size, seed=SEED)
-    assert plan.samples.shape == (-(-41 // batch_size), min(batch_size, 41))
+    assert len(plan.samples) == -(-41 // batch_size)
     np.testing.assert_array_equal(np.sort(plan.samples[plan.mask]), np.sort(rows))
-    assert plan.mask[:-1].all() and plan.mask[-1, 0]
-    assert set(plan.samples[~plan.mask]) <= {plan.samples[plan.mask][-1]}
+    np.testing.assert_array_equal(rows[plan.order], plan.samples)
+    assert set(np.unique(plan.mask.sum(axis=1))) <= {41 // len(plan.mask), -(-41 // len(plan.mask))}
+
+
+def test_every_step_has_as_many_small_groups_as_the_others():
+    whole = panel(200)
+    last = whole.members.shape[1] - np.argmax(whole.members[:, ::-1] > 0, axis=1)  # the place of the last member
+    few = np.arange(200)[last <= 4]
+    assert 50 < len(few) < 150
+    plan = plan_epoch(whole, np.arange(200), batch_size=32, seed=SEED)
+    assert [block.shape[2:] for block in plan.blocks] == [(4, 0), (6, 0)]
+    small, large = (block.shape[1] for block in plan.blocks)
+    assert small + large == plan.samples.shape[1] <= 32 + 2
+    for samples, mask in zip(plan.samples, plan.mask, strict=True):
+        assert (last[samples[:small]] <= 4).all() and (last[samples[small:]] > 4).all()
+        assert small - 1 <= mask[:small].sum() <= small and large - 1 <= mask[small:].sum() <= large
+    # Whatever the order, the shapes stay: nothing is compiled anew because of them.
+    again = plan_epoch(whole, np.arange(200), batch_size=32, seed=SEED + 1)
+    assert [block.shape for block in again.blocks] == [block.shape for block in plan.blocks]
 
 
 def test_the_order_depends_on_the_seed_and_on_nothing_else():
     plans = [plan_epoch(panel(), np.arange(50), batch_size=8, seed=seed) for seed in (SEED, SEED.copy(), SEED + 1)]
-    for first, second in zip(plans[0], plans[1], strict=True):
-        np.testing.assert_array_equal(first, second)
+    jax.tree.map(np.testing.assert_array_equal, plans[0], plans[1])
     assert (plans[0].samples != plans[2].samples).any()
     in_order = plan_epoch(panel(), np.arange(50), batch_size=8, seed=None)
-    np.testing.assert_array_equal(in_order.samples[in_order.mask], np.arange(50))
+    np.testing.assert_array_equal(in_order.restored(in_order.samples), np.arange(50))
 
 
 def test_a_minibatch_is_the_same_on_the_device():
     whole = panel()
     step = steps(plan_epoch(whole, np.arange(50), batch_size=8, seed=SEED))[-1]
     here, there = gather(whole, step), jax.jit(gather)(whole, step)
-    for name, expected, got in zip(here._fields, here, there, strict=True):
-        np.testing.assert_array_equal(got, expected, err_msg=name)
+    jax.tree.map(np.testing.assert_array_equal, there, here)
 
 
 def test_masked_samples_of_the_panel_stay_masked():
     whole = panel()._replace(mask=np.arange(50) != 3)
     plan = plan_epoch(whole, np.arange(50), batch_size=50, seed=None)
-    np.testing.assert_array_equal(gather(whole, steps(plan)[0]).mask, whole.mask)
+    np.testing.assert_array_equal(plan.restored(gather(whole, steps(plan)[0]).mask[None]), whole.mask)
 
 
 def test_optional_fields_may_be_absent():
@@ -97,12 +113,13 @@ def test_gaps_ages_and_members_numbers_go_with_their_rows():
             np.testing.assert_array_equal(found, expected[step.samples])
 
 
-def test_without_a_seed_the_order_is_kept():
+def test_what_is_computed_of_the_samples_gets_back_into_their_order():
     whole, rows = panel(), np.array([9, 3, 3, 40, 0])
     for batch_size in (2, 5, 16):
-        plan = plan_epoch(whole, rows, batch_size=batch_size, seed=None)
-        assert plan.samples.shape == (-(-5 // batch_size), min(5, batch_size))
-        np.testing.assert_array_equal(plan.samples[plan.mask], rows)
+        for seed in (None, SEED):
+            plan = plan_epoch(whole, rows, batch_size=batch_size, seed=seed)
+            assert len(plan.samples) == -(-5 // batch_size)
+            np.testing.assert_array_equal(plan.restored(plan.samples), rows)
 
 
 def test_a_capacity_is_the_next_rung_and_never_too_small():

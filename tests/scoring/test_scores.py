@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import hanjax
-from hanjax.data.batches import capacity
+from hanjax.data.distinct import capacity
 from hanjax.errors import DataError
 from hanjax.scoring import scores as scoring
 from tests import trained

@@ -159,7 +159,7 @@ def test_a_network_learns_nothing_from_its_own_part_and_alone_predicts_it():
         np.testing.assert_array_equal(one[name][0], other[name][0], err_msg=name)
         assert (one[name][1] != other[name][1]).any(), name
     plan = plan_epoch(whole, np.arange(41), batch_size=16, seed=None)
-    logit = np.asarray(together.predict(one, whole, plan, apart))[plan.mask]
+    logit = plan.restored(np.asarray(together.predict(one, whole, plan, apart)))
     dense = decode(whole)
     each = np.stack([dense_logit(jax.tree.map(operator.itemgetter(i), one), dense) for i in range(2)])
     np.testing.assert_allclose(logit, each[np.asarray(apart), np.arange(41)], rtol=1e-5, atol=1e-6)
@@ -200,7 +200,7 @@ def test_predictions_stand_in_the_order_of_the_rows():
     whole, rows = panel(30), np.array([22, 3, 3, 17, 0, 29])
     params = Linear().init(jax.random.key(0), jnp.zeros(1))
     plan = plan_epoch(whole, rows, batch_size=4, seed=None)
-    logit = np.asarray(programs(Linear(), CONFIG).predict(params, whole, plan))[plan.mask]
+    logit = plan.restored(np.asarray(programs(Linear(), CONFIG).predict(params, whole, plan)))
     dense = decode(whole)
     expected = dense_logit(params, type(dense)(*(table[rows] for table in dense)))
     np.testing.assert_allclose(logit, expected, rtol=1e-5, atol=1e-6)
