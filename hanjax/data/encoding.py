@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from hanjax.config import PanelConfig
 from hanjax.data.log import Log
+from hanjax.data.pieces import pieces
 from hanjax.data.sequences import UNKNOWN
 from hanjax.errors import DataError
 
@@ -135,7 +136,7 @@ def fit_encoding(log: Log, config: PanelConfig, *, accounts: Bool[np.ndarray, " 
     """
     accounts = np.ones(len(log.account_ids), bool) if accounts is None else accounts
     individuals = accounts[log.individual_account]
-    seen = np.bincount(log.event_activity[individuals[log.event_individual]], minlength=len(log.activities)) > 0
+    seen = _activities_of(log, individuals)
     categories = log.categories[individuals[log.categories["individual"].to_numpy()]]
     numbers = log.numbers[accounts[log.numbers["account"].to_numpy()]]
     features = None if log.features is None else log.features[accounts[log.features["account"].to_numpy()]]
@@ -143,7 +144,8 @@ def fit_encoding(log: Log, config: PanelConfig, *, accounts: Bool[np.ndarray, " 
     return Encoding(
         activities=tuple(name for name, known in zip(log.activities, seen, strict=True) if known),
         categories=tuple(
-            (str(name), tuple(sorted(set(column.fillna(MISSING))))) for name, column in categories.iloc[:, 2:].items()
+            (str(name), tuple(sorted({MISSING if pd.isna(level) else level for level in column.unique()})))
+            for name, column in categories.iloc[:, 2:].items()
         ),
         numbers=_fit_scales(numbers),
         # Before its first date a dated number is missing, whether or not its column has gaps.
@@ -152,6 +154,16 @@ def fit_encoding(log: Log, config: PanelConfig, *, accounts: Bool[np.ndarray, " 
         of_members=None,
         max_members=max(1, min(config.max_members, largest)),
     )
+
+
+def _activities_of(log: Log, individuals: Bool[np.ndarray, " n"]) -> Bool[np.ndarray, " a"]:
+    """Which activities some individuals have; it stops looking when all were seen, which is soon."""
+    seen = np.zeros(len(log.activities), bool)
+    for part in pieces(len(log.event_activity)):
+        seen[log.event_activity[part][individuals[log.event_individual[part]]]] = True
+        if seen.all():
+            break
+    return seen
 
 
 def _fit_scales(table: pd.DataFrame) -> tuple[Scale, ...]:
@@ -168,12 +180,16 @@ def activity_ids(log: Log, encoding: Encoding) -> Int[np.ndarray, " a"]:
 def category_ids(log: Log, encoding: Encoding) -> Int[np.ndarray, "v f"]:
     """The level ids of each version of each individual; ``UNKNOWN`` for levels that the encoding has not seen."""
     _require_columns("individuals", log.categories, [name for name, _ in encoding.categories])
-    columns = [
-        pd.Index(levels).get_indexer(log.categories[name].fillna(MISSING).to_numpy(object)) + 2
-        for name, levels in encoding.categories
-    ]
-    # get_indexer answers -1 where it finds nothing, and -1 + 2 is UNKNOWN.
+    columns = [_level_ids(log.categories[name], levels) for name, levels in encoding.categories]
     return np.stack(columns, axis=1).astype(np.int32) if columns else np.zeros((len(log.categories), 0), np.int32)
+
+
+def _level_ids(column: pd.Series, levels: tuple[str, ...]) -> Int[np.ndarray, " v"]:
+    """The ids of a column's levels, each distinct one looked up once."""
+    codes, distinct = pd.factorize(column)
+    ids = {level: i for i, level in enumerate(levels, start=2)}
+    # A missing level has the code -1, which finds what is added last.
+    return np.array([ids.get(level, UNKNOWN) for level in (*distinct, MISSING)])[codes]
 
 
 def scaled(table: pd.DataFrame, scales: tuple[Scale, ...], *, name: str) -> Float[np.ndarray, "v g"]:

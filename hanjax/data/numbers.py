@@ -99,7 +99,7 @@ def member_numbers(
     """
     if not config.member_numbers:
         return None, encoding if encoding.of_members else dataclasses.replace(encoding, of_members=())
-    who, cutoff = group.individual, group.cutoff[group.sample]
+    who, cutoff = group.individual, group.for_members(group.cutoff)
     arrived = calendar.period_of(log.arrived_at)[who]
     past = _past(cells, who, cutoff, len(calendar.starts) + 1)
     counted = {
@@ -110,7 +110,7 @@ def member_numbers(
     }
     raw = {name: counted[name].astype(float) for name in config.member_numbers}
     if encoding.of_members is None:
-        fitted_on = slice(None) if training is None else training[group.account][group.sample]
+        fitted_on = slice(None) if training is None else group.for_members(training[group.account])
         encoding = dataclasses.replace(encoding, of_members=_fitted(raw, fitted_on))
     return np.concatenate([scale.apply(raw[scale.column]) for scale in encoding.of_members or ()], axis=1), encoding
 

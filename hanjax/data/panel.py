@@ -1,7 +1,6 @@
 """From the checked log to the panel: every sample of a data set, as indices into tables of distinct rows."""
 
 import hashlib
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -11,15 +10,14 @@ from hanjax.config import PanelConfig
 from hanjax.data.distinct import distinct_rows
 from hanjax.data.encoding import Encoding, activity_ids, category_ids
 from hanjax.data.log import NEVER, Log
+from hanjax.data.members import ages, find_windows
 from hanjax.data.numbers import account_numbers, member_numbers, scaled_as_of, versions_as_of
 from hanjax.data.periods import Calendar, make_calendar
-from hanjax.data.samples import Groups, Span, find_groups, find_presence, find_span, outcomes
-from hanjax.data.sequences import UNKNOWN, Sequences, make_sequences
+from hanjax.data.pieces import counted, padded
+from hanjax.data.samples import Groups, Span, find_presence, find_span, outcomes
+from hanjax.data.sequences import UNKNOWN, Cells, make_sequences
 from hanjax.errors import DataError
 from hanjax.types import Batch, LeftOut, Panel
-
-_SLOTS = 4_000_000
-"""Individuals x cut-offs laid out at a time; bounds the memory that the encoding takes beside its result."""
 
 
 def calendar_of(log: Log, config: PanelConfig) -> Calendar:
@@ -77,15 +75,9 @@ def make_panel(
         )
         span = span._replace(first=np.maximum(span.first, low), last=np.minimum(span.last, high))
 
-    windows, window_tables, groups = [], [np.zeros((0, _window_columns(config)), np.int32)], []
-    for accounts in _chunks(log, calendar):
-        group = find_groups(log, sequences.cells, span, presence, accounts, config, max_members=encoding.max_members)
-        table, index = distinct_rows(_window_rows(group, sequences, config))
-        windows.append(index + sum(map(len, window_tables)))
-        window_tables.append(table)
-        groups.append(group._replace(window=np.zeros((0, config.window), np.int32)))
-    table, merged = distinct_rows(np.concatenate(window_tables))
-    group = _join(groups)
+    group, windows, window = find_windows(
+        log, calendar, sequences.cells, span, presence, config, max_members=encoding.max_members
+    )
     if len(group.account) == 0:
         reasons = "; ".join(f"{row.reason}: {row.rows:,}" for row in left_out) or "no account has a member at a cut-off"
         raise DataError(f"accounts: no sample can be made ({reasons}). Bring a longer log, or other dates.")
@@ -95,27 +87,28 @@ def make_panel(
     numbers, encoding = account_numbers(log, calendar, config, encoding, group, training=training)
     of_members, encoding = member_numbers(log, calendar, config, encoding, group, sequences.cells, training=training)
 
+    left_out += _left_out(log, calendar, config, sequences.cells, group, seen)
+    sequences = sequences._replace(cells=None)  # makes room for the largest arrays, which come now
+
     def laid(values: np.ndarray, empty: int = 0) -> np.ndarray:
-        dense = np.full((len(group.account), encoding.max_members, *values.shape[1:]), empty, values.dtype)
-        dense[group.sample, group.place] = values
-        return dense
+        return padded(values, np.cumsum(group.size) - group.size, group.size, encoding.max_members, empty=empty)
 
     w = config.window
     batch = Batch(
         sequences=sequences.table,
-        windows=np.ascontiguousarray(table[:, :w]),
+        windows=np.ascontiguousarray(windows[:, :w]),
         individuals=static_table,
         accounts=account_table,
         members=laid(static),
-        member_windows=laid(merged[np.concatenate(windows)]),
+        member_windows=laid(window),
         account=account,
         label=outcomes(log, calendar, group.account, group.cutoff, config.horizons),
         mask=np.ones(len(group.account), bool),
         counts=None if sequences.counts is None else sequences.counts.astype(np.float32),
-        count_windows=np.ascontiguousarray(table[:, w : 2 * w]) if config.volumes else None,
+        count_windows=np.ascontiguousarray(windows[:, w : 2 * w]) if config.volumes else None,
         account_numbers=numbers,
         gaps=sequences.gaps,
-        window_ages=_ages(table, config) if config.window_ages else None,
+        window_ages=ages(windows, config) if config.window_ages else None,
         member_numbers=None if of_members is None else laid(of_members),
     )
     samples = pd.DataFrame(
@@ -123,12 +116,11 @@ def make_panel(
             "account_id": log.account_ids[group.account],
             "cutoff": calendar.dates(group.cutoff),
             "period": group.cutoff,
-            "n_members": np.bincount(group.sample, minlength=len(group.account)),
+            "n_members": group.size.astype(np.int64),
         }
     )
     _check_segments(log, samples)
     samples = pd.concat([samples, log.segments.iloc[group.account].reset_index(drop=True)], axis=1)
-    left_out += _left_out(log, calendar, config, sequences, group, seen)
     notes = [*log.notes, *_unknown(log, ids, static_table, static)]
     if config.opt_out_activity not in (None, *log.activities):
         notes.append(f"opt_out_activity: no event has the activity {config.opt_out_activity!r}")
@@ -157,55 +149,6 @@ def _check_segments(log: Log, samples: pd.DataFrame) -> None:
         )
 
 
-def _chunks(log: Log, calendar: Calendar) -> Iterator[range]:
-    """Runs of accounts whose individuals, laid out over the calendar, fill about ``_SLOTS``."""
-    ends = np.searchsorted(log.individual_account, np.arange(len(log.account_ids)), side="right")
-    chunk = ends * len(calendar.starts) // _SLOTS
-    begins = np.flatnonzero(np.diff(chunk, prepend=-1))
-    for begin, end in zip(begins, [*begins[1:], len(ends)], strict=True):
-        yield range(int(begin), int(end))
-
-
-def _ages_differ(config: PanelConfig) -> bool:
-    """Whether windows of the same sequences can lie at different times, so that their ages tell them apart."""
-    return config.window_ages and config.window_kind == "active"
-
-
-def _window_columns(config: PanelConfig) -> int:
-    return config.window * (1 + config.volumes + _ages_differ(config))
-
-
-def _window_rows(group: Groups, sequences: Sequences, config: PanelConfig) -> Int[np.ndarray, "s c"]:
-    """Turns positions of cells into rows of the distinct sequences; beside them those of the counts, and the ages."""
-    cells, window = sequences.cells, group.window
-    tables = [cells.sequence] if cells.counts is None else [cells.sequence, cells.counts]
-    columns = [np.append(0, rows).astype(np.int32)[window] for rows in tables]
-    if _ages_differ(config):
-        cutoff = group.cutoff[group.sample]
-        age = cutoff[:, None] - np.append(0, cells.period).astype(np.int32)[window]
-        columns.append(np.where(window > 0, np.minimum(age, np.iinfo(np.int16).max), 0))
-    return np.concatenate(columns, axis=1)
-
-
-def _ages(table: Int[np.ndarray, "M c"], config: PanelConfig) -> Int[np.ndarray, "M W"]:
-    """How many periods back each period of each distinct window lies; in windows of the calendar, its place says so."""
-    if _ages_differ(config):
-        return table[:, -config.window :].astype(np.int16)
-    return np.where(table[:, : config.window] > 0, np.arange(config.window, 0, -1), 0).astype(np.int16)
-
-
-def _join(groups: list[Groups]) -> Groups:
-    """Puts the groups of all chunks one after the other."""
-    before = np.cumsum([0, *(len(group.account) for group in groups)])
-    groups = [group._replace(sample=group.sample + start) for group, start in zip(groups, before, strict=False)]
-    joined = {
-        name: np.concatenate([getattr(group, name) for group in groups])
-        for name in Groups._fields
-        if name != "crowded_out"
-    }
-    return Groups(crowded_out=sum(group.crowded_out for group in groups), **joined)
-
-
 def _statics(
     log: Log, calendar: Calendar, encoding: Encoding, group: Groups
 ) -> tuple[Int[np.ndarray, "I F"], Int[np.ndarray, " s"]]:
@@ -214,7 +157,7 @@ def _statics(
     if not encoding.categories:
         return np.zeros((2, 0), np.int32), np.ones(len(group.individual), np.int32)
     table, index = distinct_rows(np.append(ids, np.full((1, ids.shape[1]), UNKNOWN, np.int32), axis=0))
-    version = versions_as_of(log.categories, calendar)(group.individual, group.cutoff[group.sample])
+    version = versions_as_of(log.categories, calendar)(group.individual, group.for_members(group.cutoff))
     return table, index[version]  # the row added last, at -1, is for who is not known yet
 
 
@@ -231,11 +174,10 @@ def _accounts(
 
 
 def _left_out(
-    log: Log, calendar: Calendar, config: PanelConfig, sequences: Sequences, group: Groups, span: Span
+    log: Log, calendar: Calendar, config: PanelConfig, cells: Cells, group: Groups, span: Span
 ) -> list[LeftOut]:
     """Counts what no sample holds, by reason."""
-    latest = sequences.cells.latest
-    cells = sequences.cells
+    latest = cells.latest
     account = log.individual_account[cells.individual[latest]]
     last = span.last[account]
     beyond = np.maximum(cells.n_activities[latest] - config.max_activities, 0)
@@ -262,11 +204,11 @@ def _left_out(
 def _unknown(log: Log, ids: np.ndarray, static_table: np.ndarray, static: np.ndarray) -> list[str]:
     """Notes on activities and levels that the encoding has not seen."""
     notes = []
-    counts = np.bincount(log.event_activity, minlength=len(log.activities)) * (ids == UNKNOWN)
+    counts = counted(log.event_activity, len(log.activities)) * (ids == UNKNOWN)
     new, events = [log.activities[i] for i in np.flatnonzero(counts)], int(counts.sum())
     if new:
         notes.append(f"{events:,} events have an activity that training never saw: {', '.join(new[:5])}")
-    levels = int((static_table[static] == UNKNOWN).any(axis=1).sum())
+    levels = int(counted(static, len(static_table))[(static_table == UNKNOWN).any(axis=1)].sum())
     if levels:
         notes.append(f"{levels:,} members have a category that training never saw, or that is not known yet")
     return notes

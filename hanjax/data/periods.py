@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
+from hanjax.data.pieces import pieces
 from hanjax.errors import ConfigError, DataError
 
 _SUNDAY = pd.Timestamp("1970-01-04")
@@ -28,8 +29,12 @@ class Calendar(NamedTuple):
         """The period that holds each time: the largest p with ``starts[p] <= time``."""
         length = self.starts[1] - self.starts[0]
         if (np.diff(self.starts) == length).all():  # no daylight saving, no months: a division, not a search
-            inside = np.clip(times, self.starts[0] - 1, self.starts[-1])
-            return ((inside - self.starts[0]) // length).astype(np.int32)
+            period = np.empty(len(times), np.int32)
+            for part in pieces(len(times)):
+                inside = np.clip(times[part], self.starts[0] - 1, self.starts[-1])
+                inside -= self.starts[0]
+                period[part] = inside // length
+            return period
         return (np.searchsorted(self.starts, times, side="right") - 1).astype(np.int32)
 
     def first_cutoff_after(self, times: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:

@@ -35,10 +35,9 @@ class Groups(NamedTuple):
     Args:
         account: ``[b]`` account code of each sample.
         cutoff: ``[b]`` its cut-off.
-        sample: ``[s]`` for each member of each sample, the sample's position, ascending.
-        place: ``[s]`` its place in the group, in order of arrival.
-        individual: ``[s]`` its individual code.
-        window: ``[s, W]`` positions in the cells plus 1; 0 for a quiet period.
+        size: ``[b]`` how many members it has.
+        individual: ``[s]`` the members, sample after sample, each sample's in order of arrival, as individual codes.
+        window: ``[s, W]`` what each of them did, as positions in the cells plus 1; 0 for a quiet period.
         recent: ``[b, 2]`` within the last W calendar periods of each sample: its members who were active, crowded out
             or not, and the untruncated activities of all individuals of the account; ``[b, 0]`` unless asked for.
         crowded_out: members beyond K, over all samples.
@@ -47,13 +46,16 @@ class Groups(NamedTuple):
 
     account: Int[np.ndarray, " b"]
     cutoff: Int[np.ndarray, " b"]
-    sample: Int[np.ndarray, " s"]
-    place: Int[np.ndarray, " s"]
+    size: Int[np.ndarray, " b"]
     individual: Int[np.ndarray, " s"]
     window: Int[np.ndarray, "s W"]
     recent: Int[np.ndarray, "b 2"]
     crowded_out: int
     memberless: Int[np.ndarray, "m 2"]
+
+    def for_members(self, values: np.ndarray) -> np.ndarray:
+        """What is given for each sample, once for each of its members."""
+        return np.repeat(values, self.size, axis=0)
 
 
 def find_presence(log: Log, calendar: Calendar, *, opt_out_activity: str | None) -> Presence:
@@ -130,7 +132,7 @@ def find_groups(
     if begin == end or not made.any():
         none, pairs = np.zeros(0, np.int32), np.zeros((0, 2), np.int32)
         recent = np.zeros((0, 2 if _needs_recent(config) else 0), np.int64)
-        return Groups(none, none, none, none, none, np.zeros((0, config.window), np.int32), recent, 0, pairs)
+        return Groups(none, none, none, none, np.zeros((0, config.window), np.int32), recent, 0, pairs)
     cutoffs = range(int(first[made].min()), int(last[made].max()) + 1)
     at = np.arange(cutoffs.start, cutoffs.stop, dtype=np.int32)
 
@@ -151,25 +153,17 @@ def find_groups(
     crowded_out = int(np.maximum(size - max_members, 0).sum())
     if crowded_out:
         _keep_most_recent(member, size, row, cells, individuals, cutoffs, max_members)
-    before = np.cumsum(member, axis=0, dtype=np.int32) - member
-    first_row = np.searchsorted(row, row)
-    place = before - before[first_row]  # members of the same account who arrived earlier
+        size = np.minimum(size, max_members)
 
-    exists = sampled & (size > 0)
-    number = np.cumsum(exists.ravel(), dtype=np.int64).reshape(exists.shape) - 1
-    account, column = np.nonzero(exists)
-    who, when = np.nonzero(member)
-    sample = number[row[who], when]
-    order = np.argsort(sample, kind="stable")
-    who, when = who[order], when[order]
+    account, column = np.nonzero(sampled & (size > 0))
     empty = np.argwhere(sampled & (size == 0))
+    slot = _by_sample(member, size, row)
     return Groups(
         account=(account + accounts.start).astype(np.int32),
         cutoff=at[column],
-        sample=sample[order],
-        place=place[who, when],
-        individual=(who + begin).astype(np.int32),
-        window=windows[who, when],
+        size=size[account, column],
+        individual=slot // np.int32(len(cutoffs)) + np.int32(begin),
+        window=windows.reshape(-1, config.window).take(slot, axis=0),
         recent=np.zeros((len(account), 0), np.int64) if recent is None else recent[account, column],
         crowded_out=crowded_out,
         memberless=(empty + [accounts.start, cutoffs.start]).astype(np.int32),
@@ -212,6 +206,21 @@ def _sums(member: np.ndarray, row: np.ndarray, accounts: int) -> np.ndarray:
     begins = np.flatnonzero(np.diff(row, prepend=-1))
     size[row[begins]] = np.add.reduceat(member, begins, axis=0, dtype=np.int32)
     return size
+
+
+def _by_sample(member: np.ndarray, size: np.ndarray, row: np.ndarray) -> Int[np.ndarray, " s"]:
+    """Places of the members in the flattened array, sorted by account, cut-off and individual.
+
+    Nothing is sorted: where a member comes is how many the samples before its own have, and how many arrived earlier.
+    """
+    arrived = np.cumsum(member, axis=0, dtype=np.int32)
+    begins = np.cumsum(size.ravel(), dtype=np.int32).reshape(size.shape) - size
+    first = np.flatnonzero(np.diff(row, prepend=-1))
+    begins[row[first[1:]]] -= arrived[first[1:] - 1]  # members of accounts before
+    there = np.flatnonzero(member)
+    order = np.empty(len(there), np.int32)
+    order[(arrived + begins[row]).ravel()[there] - 1] = there
+    return order
 
 
 def _keep_most_recent(

@@ -13,6 +13,7 @@ from hanjax.data.distinct import distinct_rows
 from hanjax.data.gaps import gap_codes, gaps_of, previous_known, repeat_codes, revisions
 from hanjax.data.log import Log
 from hanjax.data.periods import Calendar
+from hanjax.data.pieces import padded, pieces
 
 PADDING, UNKNOWN = 0, 1
 """Ids that no activity and no level has; known ones start at 2."""
@@ -161,43 +162,59 @@ def _in_order(log: Log, activity: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     """Sorts events by individual, time, order and activity; returns these and the rows in that order.
 
     The four are packed into one integer where they fit, because sorting plain integers is many times faster than
-    sorting by several keys; when nothing else hangs on the rows, not even the permutation is needed.
+    sorting by several keys; when nothing else hangs on the rows, not even the permutation is needed. A log that is in
+    order already, as many are that come from a database, is taken as it is.
     """
-    time = log.event_time
-    origin = time.min()
-    unit = next(unit for unit in (1_000_000, 1_000, 1) if not (time % unit).any())
-    ticks = (int(time.max()) - int(origin)) // unit
-    order = log.event_order
+    individual, time, order = log.event_individual, log.event_time, log.event_order
+    origin, unit = int(time.min()), _unit(time)
     if order is not None:
         order = np.unique(order, return_inverse=True)[1]
-    sizes = [len(log.individual_ids), ticks + 1, 1 if order is None else int(order.max()) + 1, int(activity.max()) + 1]
-    bits = [int(size).bit_length() for size in sizes]
-    if sum(bits) > 63:
+    most = [(int(time.max()) - origin) // unit, 0 if order is None else int(order.max()), int(activity.max())]
+    shifts = [size.bit_length() for size in most]
+    if len(log.individual_ids).bit_length() + sum(shifts) > 63:
         zeros = np.zeros(len(time), np.int8)
-        rows = np.lexsort((activity, zeros if order is None else order, time, log.event_individual))
-        return log.event_individual[rows], time[rows], activity[rows], rows
+        rows = np.lexsort((activity, zeros if order is None else order, time, individual))
+        return individual[rows], time[rows], activity[rows], rows
 
-    key = log.event_individual.astype(np.int64)
-    key <<= bits[1]
-    key += (time - origin) // unit
-    key <<= bits[2]
-    if order is not None:
-        key += order
-    key <<= bits[3]
-    key += activity
+    key, ascending = np.empty(len(time), np.int64), True
+    for part in pieces(len(time)):
+        packed = individual[part].astype(np.int64)
+        packed <<= shifts[0]
+        packed += (time[part] - origin) // unit
+        packed <<= shifts[1]
+        if order is not None:
+            packed += order[part]
+        packed <<= shifts[2]
+        packed += activity[part]
+        key[part] = packed
+        since = max(part.start - 1, 0)
+        ascending = ascending and bool((key[since : part.stop - 1] <= key[since + 1 : part.stop]).all())
+    if ascending:
+        return individual, time, activity, slice(None)
     if log.event_count is None and log.event_known is None:
         rows = slice(None)
         key.sort()
     else:
         rows = np.argsort(key)
         key = key[rows]
-    activity = (key & ((1 << bits[3]) - 1)).astype(activity.dtype)
-    key >>= bits[3] + bits[2]
-    individual = (key >> bits[1]).astype(np.int32)
-    key &= (1 << bits[1]) - 1
-    key *= unit
-    key += origin
+    individual, activity = np.empty(len(key), np.int32), np.empty(len(key), activity.dtype)
+    for part in pieces(len(key)):
+        packed = key[part]
+        activity[part] = packed & ((1 << shifts[2]) - 1)
+        packed >>= shifts[1] + shifts[2]
+        individual[part] = packed >> shifts[0]
+        packed &= (1 << shifts[0]) - 1
+        packed *= unit
+        packed += origin
     return individual, key, activity, rows
+
+
+def _unit(time: Int[np.ndarray, " n"]) -> int:
+    """The coarsest of seconds, milliseconds and microseconds, in microseconds, of which all times are whole numbers."""
+    for unit in (1_000_000, 1_000):
+        if all((time[part] // unit * unit == time[part]).all() for part in pieces(len(time))):
+            return unit
+    return 1
 
 
 def _versions(
@@ -236,10 +253,5 @@ def _versions(
 def _cut(steps: np.ndarray, start: np.ndarray, length: np.ndarray, size: int, keep: str) -> np.ndarray:
     """Lays each cell's activities into a row of ``size`` places, from the left; the rest is padding."""
     kept = np.minimum(length, size)
-    if keep == "last":
-        start = start + length - kept
-    rows = np.zeros((len(start), size), np.uint8 if steps.max(initial=0) < 256 else np.uint16)
-    for place in range(min(size, int(kept.max(initial=0)))):
-        has = np.flatnonzero(kept > place)
-        rows[has, place] = steps[start[has] + place]
-    return rows
+    narrow = steps.astype(np.uint8 if steps.max(initial=0) < 256 else np.uint16, copy=False)
+    return padded(narrow, start + length - kept if keep == "last" else start, kept, size)

@@ -194,3 +194,16 @@ def test_rows_in_any_order_give_the_same_bits_of_everything(kind):
         assert encoding == panels[0][1]
         for name, array in panels[0][0].batch._asdict().items():
             np.testing.assert_array_equal(getattr(panel.batch, name), array, err_msg=name)
+
+
+def test_how_many_accounts_are_encoded_at_a_time_does_not_matter(monkeypatch):
+    log = check(make_tables(3, accounts=12))
+    config = PanelConfig(period="3D")
+    whole, encoding = make_panel(log, config, fit_encoding(log, config))
+    monkeypatch.setattr("hanjax.data.members._SLOTS", 20)
+    parts, _ = make_panel(log, config, encoding)
+    for name, array in whole.batch._asdict().items():
+        np.testing.assert_array_equal(array, getattr(parts.batch, name), err_msg=name)
+    np.testing.assert_array_equal(whole.member_ids, parts.member_ids)
+    pd.testing.assert_frame_equal(whole.samples, parts.samples)
+    assert whole.left_out == parts.left_out
