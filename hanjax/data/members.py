@@ -15,8 +15,7 @@ from hanjax.data.samples import Groups, Presence, Span, find_groups
 from hanjax.data.sequences import Cells
 
 _SLOTS = 1_000_000
-"""Individuals x cut-offs laid out at a time; what is worked on stays small, and near the
-processor."""
+"""Individuals x cut-offs laid out at a time; what is worked on stays small, and near the processor."""
 
 _THREADS = min(4, os.cpu_count() or 1)
 """Runs of accounts worked on at the same time: NumPy and pandas do most of it without holding the interpreter."""
