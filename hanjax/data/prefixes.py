@@ -89,10 +89,9 @@ def plan_prefixes(forest: Forest, steps: Sequence[Int[np.ndarray, " rows"]], pla
     """
     scratch = np.zeros(len(forest.parents), np.int32)
     used = [_used(forest, rows, scratch) for rows in steps]
-    size, laid = 16, None
-    while laid is None:  # with large enough chunks, parents are near enough
-        laid, size = _laid(used, size), 2 * size
-    size //= 2
+    size = 16
+    while (laid := _laid(used, size)) is None:  # with large enough chunks, parents are near enough
+        size *= 2
     chunks = -(-capacity(max(int(place.max(initial=0)) for place in laid)) // size)
     shape = len(steps), chunks * size
     cells, parents = np.zeros(shape, np.int32), np.zeros(shape, np.int32)

@@ -109,9 +109,8 @@ class HAN(nnx.Module):
             people = self._people(windows.value, block, scale=scale)
             group = jax.vmap(self._group)(people, where=where, account=account_numbers(block))
             member_logit = jnp.where(block.member_mask[..., None], people, 0.0) if self.takes_logits else None
-            places = batch.members.shape[1] - block.members.shape[1]
-            pad = lambda array: jnp.pad(array, [(0, 0), (0, places)] + [(0, 0)] * (array.ndim - 2))  # noqa: B023
-            groups.append((group.logit, *jax.tree.map(pad, (group.share, member_logit))))
+            of_members = jax.tree.map(lambda own: _with_room(own, batch.members.shape[1]), (group.share, member_logit))
+            groups.append((group.logit, *of_members))
         logit, share, member_logit = jax.tree.map(lambda *parts: jnp.concatenate(parts), *groups)
         return Output(logit, share, windows.weights, periods.weights, member_logit)
 
@@ -243,6 +242,12 @@ def _blocks(batch: Batch) -> Iterator[Batch]:
                 here[name] = here[name][:, :places]
         yield batch._replace(blocks=None, **here)
         begin += samples
+
+
+def _with_room(of_members: Float[Array, "n k ..."], places: int) -> Float[Array, "n K ..."]:
+    """What is said of members, with zeros in the places that a block of small groups does without."""
+    missing = places - of_members.shape[1]
+    return jnp.pad(of_members, [(0, 0), (0, missing)] + [(0, 0)] * (of_members.ndim - 2))
 
 
 def _last_items(table: Shaped[Array, "S L"], prefixes: Prefixes) -> Shaped[Array, "C R"]:
