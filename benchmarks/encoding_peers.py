@@ -173,15 +173,15 @@ def run_hanjax(source: str, folder: Path) -> dict[str, Any]:
     """The grouping by hanjax, from codes or from ids, or all of the encoding; to be called in a process of its own."""
     tables, config = hanjax.read(folder), PanelConfig()
     if source == "ids":
-        return _timed(lambda: _group(check(tables, config), config), _outcome_of_hanjax)
+        return _timed(lambda: group_by_hanjax(check(tables, config), config), _outcome_of_hanjax)
     log = check(tables, config)
     if source == "codes":
-        return _timed(lambda: _group(log, config), _outcome_of_hanjax)
+        return _timed(lambda: group_by_hanjax(log, config), _outcome_of_hanjax)
     everything = lambda: make_panel(log, config, fit_encoding(log, config))
     return _timed(everything, lambda made: {"samples": len(made[0].samples)})
 
 
-def _group(log: Log, config: PanelConfig) -> tuple[Sequences, tuple[str, ...]]:
+def group_by_hanjax(log: Log, config: PanelConfig) -> tuple[Sequences, tuple[str, ...]]:
     """The part of ``make_panel`` that the peers do as well."""
     encoding = fit_encoding(log, config)
     made = make_sequences(

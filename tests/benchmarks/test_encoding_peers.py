@@ -9,9 +9,6 @@ pytest.importorskip("polars")
 import hanjax
 from benchmarks import encoding_peers as benchmark
 from hanjax.config import PanelConfig
-from hanjax.data.encoding import activity_ids, fit_encoding
-from hanjax.data.panel import calendar_of
-from hanjax.data.sequences import make_sequences
 from hanjax.data.tables import check
 from hanjax.simulation import write
 
@@ -22,18 +19,11 @@ def test_a_peer_gives_each_cell_the_sequence_of_hanjax(who, source, tmp_path):
     write(hanjax.simulate(accounts=60), tmp_path, overwrite=True)
     tables, config = hanjax.read(tmp_path), PanelConfig(max_activities=4)
     log = check(tables, config)
-    encoding = fit_encoding(log, config)
-    made = make_sequences(
-        log,
-        calendar_of(log, config),
-        activity_ids(log, encoding),
-        vocabulary=encoding.vocabulary,
-        max_activities=config.max_activities,
-    )
+    made, activities = benchmark.group_by_hanjax(log, config)
     events = benchmark.codes_of(log) if source == "codes" else benchmark.ids_of(tables.events)
     grouped = benchmark.PEERS[who](events, benchmark.task_of(log, config))
 
-    names = benchmark.names_of(made.table, encoding.activities)
+    names = benchmark.names_of(made.table, activities)
     theirs = grouped.names(log.activities)
     assert len(set(theirs)) == len(theirs)
     assert set(theirs) == set(names)
