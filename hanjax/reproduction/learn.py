@@ -101,7 +101,7 @@ def learn(row: Row, config: Config, seed: int, world: World, panels: Panels) -> 
     for name, test in panels.tests.items():
         scores = score_panel(test, model, fitted.params, positive_weight=fitted.positive_weight)
         odds = _log_odds(scores.accounts["probability"].to_numpy())
-        own = _log_odds(scores.individuals["score"].to_numpy()) if name == "test" else None
+        own = _log_odds(scores.individuals["score"].to_numpy())
         found[name] = _scored(test, panels.accounts[name], odds, own)
     return Learned(found, fitted.history["loss"].tolist(), samples, conversions)
 
