@@ -17,7 +17,7 @@ from hanjax.errors import RunError
 from hanjax.reproduction.learn import Scored
 from hanjax.reproduction.rows import Row
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever rows computed before would no longer be the same."""
 
 
