@@ -59,7 +59,14 @@ def over_folds(measured: list[Measured]) -> tuple[float, np.ndarray]:
 
 
 def table(
-    rows: dict[str, Row], worlds: dict[int, World], store: Store, *, test: str = "test", seeds: int, epochs: int | None
+    rows: dict[str, Row],
+    worlds: dict[int, World],
+    store: Store,
+    *,
+    test: str = "test",
+    reference: str | None = None,
+    seeds: int,
+    epochs: int | None,
 ) -> list[dict[str, Any]]:
     """The figures of every row that is finished in all folds."""
     weights = {}
@@ -78,7 +85,7 @@ def table(
     def measured(folds: dict[int, list[Scored]]) -> list[Measured]:
         return [measure(scores, weights[fold], periods=False) for fold, scores in folds.items()]
 
-    reference = next((name for name in REFERENCES if name in scored), None)
+    reference = next((name for name in (reference, *REFERENCES) if name in scored), None)
     found = {name: measured(folds) for name, folds in scored.items()}
     records = []
     for name, own in found.items():
