@@ -87,7 +87,9 @@ def main() -> None:
     results = Results(jobs, store, sizes, resamples=500)
     panel = encode_world(world, dataclasses.replace(world.panel, volumes=True)).tests["test"]
     records = plain([*experiment_table(results, chosen), *both(results)])
-    members = {record["row"]: record for record in plain(member_table(results, panel, world))}
+    assert world.market is not None
+    ordered = member_table(results, "test", panel, world.market.individual_truth, world.panel)
+    members = {record["row"]: record for record in plain(ordered)}
     text = markdown(records, members, f"row ({market.accounts:,} accounts)")
     print(text)
     about = {"machine": describe_machine(), "market": dataclasses.asdict(market), "seeds": arguments.seeds}

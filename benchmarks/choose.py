@@ -1,6 +1,7 @@
 """Which settings should the recommended preset have? Chosen without any account that a benchmark tests on.
 
-Command:  HANJAX_DATA=<folder> python -m benchmarks.choose [--data market|asfi] [--out FOLDER] [--rows NAME ...] [--quick]
+Command:  HANJAX_DATA=<folder> python -m benchmarks.choose [--data market|asfi] [--out FOLDER] [--rows NAME ...]
+          [--quick]
 Time:     half an hour on one core for each candidate on both; finished rows are kept in FOLDER
 Expects:  for asfi, $HANJAX_DATA/asfi (see benchmarks/asfi.py); without it the script says so and ends.
 Prints:   validation AUC of every candidate with an interval by resampling accounts, and the paired difference to the

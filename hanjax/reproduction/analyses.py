@@ -11,14 +11,14 @@ from hanjax.api import conversions
 from hanjax.config import PanelConfig
 from hanjax.evaluation.intervals import difference, interval
 from hanjax.reproduction import pictures
-from hanjax.reproduction.collect import Results, Table
+from hanjax.reproduction.collect import TESTS, Results, Table
 from hanjax.reproduction.counts import activity_totals
 from hanjax.reproduction.dynamics import telling_accounts, threshold_crossings, volume_regression
 from hanjax.reproduction.learn import Scored
 from hanjax.reproduction.measures import as_record
 from hanjax.reproduction.members import Concordance, concordance, own_scores, true_interest
 from hanjax.reproduction.rows import REFERENCE
-from hanjax.reproduction.worlds import Panels, World, encode_world
+from hanjax.reproduction.worlds import World, encode_world
 from hanjax.types import Panel, Scores
 
 
@@ -31,21 +31,25 @@ def analyze(world: World, results: Results, out: Path) -> dict[str, Any]:
         out: where pictures go.
 
     Returns:
-        ``volume``, ``crossings``, ``figure_1`` and, where the truth is known, ``members``; empty without experiment 3.
+        ``analyzed``, the test whose accounts all of it is about: fresh ones if there are any, as they are more;
+        ``volume``, ``crossings``, ``figure_1`` and, where the truth is known, ``members``. Empty without experiment 3.
     """
-    scored = results.scores(REFERENCE, "test")
+    scored = {test: scores for test in TESTS if (scores := results.scores(REFERENCE, test))}
     if not scored:
         return {}
     panels = encode_world(world, dataclasses.replace(world.panel, volumes=True))
-    panel, first = panels.tests["test"], scored[0]
-    fresh = results.scores(REFERENCE, "fresh")
+    test = "fresh" if "fresh" in scored else "test"
+    panel, first = panels.tests[test], scored[test][0]
+    market = world.fresh if test == "fresh" else world.market
+    when = conversions(world.tables if market is None else market.tables, world.panel)
     found: dict[str, Any] = {
+        "analyzed": test,
         "volume": volume_regression(first, last_week(panel)),
-        "crossings": threshold_crossings(fresh[0] if fresh else first).to_dict("records"),
-        "figure_1": figure_1(world, panels, first, out / "figure-1.png"),
+        "crossings": threshold_crossings(first).to_dict("records"),
+        "figure_1": figure_1(panel, first, panels.accounts[test], when, out / "figure-1.png"),
     }
-    if world.market is not None:
-        found["members"] = member_table(results, panel, world)
+    if market is not None:
+        found["members"] = member_table(results, test, panel, market.individual_truth, world.panel)
     return found
 
 
@@ -63,29 +67,29 @@ def last_week(panel: Panel) -> np.ndarray:
     return batch.counts.sum(axis=1)[batch.count_windows[:, -1]][batch.member_windows].sum(axis=1)
 
 
-def member_table(results: Results, panel: Panel, world: World) -> Table:
+def member_table(results: Results, test: str, panel: Panel, truth: pd.DataFrame, config: PanelConfig) -> Table:
     """How well each row's individual scores, and plain counts of activities, order the members of an account.
 
     Args:
         results: the finished rows.
-        panel: the test, encoded with ``volumes``.
-        world: a simulated one, which knows everybody's interest.
+        test: on which test.
+        panel: its samples, encoded with ``volumes``.
+        truth: the ``individual_truth`` of the market that they are of.
+        config: the settings of the panel; a row whose members are others is left out.
 
     Returns:
         One record a row.
     """
-    assert world.market is not None
-    truth = world.market.individual_truth
     interest, shape = true_interest(panel, truth), panel.batch.members.shape
     totals = np.where(panel.batch.member_mask, activity_totals(panel), np.nan)
     table: Table = []
     counted: Concordance | None = None
     for name, row in results.rows.items():
-        comparable = row.kind == "network" and _same_members(results.jobs[name][0].config.panel, world.panel)
-        scores = [one for one in results.scores(name, "test") if len(one.own)] if comparable else []
+        comparable = row.kind == "network" and _same_members(results.jobs[name][0].config.panel, config)
+        scores = [one for one in results.scores(name, test) if len(one.own)] if comparable else []
         if not scores or len(scores[0].account) != shape[0]:
             continue
-        account, weights = scores[0].account, results.weights["test"]
+        account, weights = scores[0].account, results.weights[test]
         if counted is None:
             counted = concordance(totals, interest, account, weights)
         found = concordance(own_scores(scores[0], shape), interest, account, weights)
@@ -104,19 +108,20 @@ def _same_members(one: PanelConfig, other: PanelConfig) -> bool:
     return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
-def figure_1(world: World, panels: Panels, scored: Scored, path: Path) -> dict[str, Any]:
-    """Draws the two most telling test accounts.
+def figure_1(panel: Panel, scored: Scored, ids: pd.Index, when: pd.Series, path: Path) -> dict[str, Any]:
+    """Draws the two most telling accounts of a test.
 
     Args:
-        world: the data.
-        panels: of the test.
+        panel: its samples.
         scored: experiment 3's scores with those of individuals.
+        ids: of the test's accounts.
+        when: accounts converted, by id.
         path: of the PNG.
 
     Returns:
         Ids of the accounts; None where no account fits the rule.
     """
-    panel, told = panels.tests["test"], telling_accounts(scored)
+    told = telling_accounts(scored)
     b, k = scored.sample, scored.individual
     head = panel.samples[["account_id", "cutoff"]]
     individuals = pd.DataFrame(
@@ -128,7 +133,6 @@ def figure_1(world: World, panels: Panels, scored: Scored, path: Path) -> dict[s
         }
     )
     scores = Scores(head.assign(probability=1 / (1 + np.exp(-scored.score.astype(float)))), individuals)
-    when, ids = conversions(world.tables, world.panel), panels.accounts["test"]
     chosen = [
         (ids[place], when.get(ids[place]), f"Account {ids[place]}: {title}")
         for place, title in zip(told, ("flat and low, individuals higher", "flat, then rising"), strict=True)

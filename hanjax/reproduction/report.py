@@ -263,6 +263,10 @@ def _static(found: Found) -> str:
     )
 
 
+def _of(found: Found) -> str:
+    return "the fresh accounts" if found["analyzed"] == "fresh" else "the test accounts"
+
+
 def _figure_1(found: Found) -> str:
     told = found.get("figure_1")
     if not told or not any(told.values()):
@@ -272,8 +276,9 @@ def _figure_1(found: Found) -> str:
     if missing:
         where = f" No account fits the rule for: {', '.join(missing)}."
     return (
-        "## Figure 1: two telling accounts\n\nChosen by rule, from the first seed of experiment 3. "
-        f"{RULES[0]} {RULES[1]}{where}\n\n![Scores of telling accounts and their individuals](figure-1.png)"
+        f"## Figure 1: two telling accounts\n\nChosen by rule from {_of(found)}, as the first seed of experiment 3 "
+        f"scores them. {RULES[0]} {RULES[1]}{where}\n\n"
+        "![Scores of telling accounts and their individuals](figure-1.png)"
     )
 
 
@@ -282,7 +287,7 @@ def _volume(found: Found) -> str:
     if not record or record["p"] is None:
         return ""
     return (
-        "## Is it only the volume of activities?\n\nWithin each test account, Pearson's correlation between the "
+        f"## Is it only the volume of activities?\n\nWithin each of {_of(found)}, Pearson's correlation between the "
         "activities of the last period before a cut-off and the score at it, then regressed on whether the account "
         f"converts. {say.volume(record)}"
     )
@@ -300,8 +305,8 @@ def _crossings(found: Found) -> str:
     head = ["false alarms", "threshold", "converting accounts caught", "periods before, median", "quartiles"]
     return (
         f"## When does a score cross a threshold?\n\n{say.crossings(records)}\n\n{table(head, rows, left=0)}\n\n"
-        "False alarms are accounts without a conversion that ever cross it. 0 is the period of the conversion, "
-        "scored at its start.\n\n![Crossings against false alarms](crossings.png)"
+        f"Measured on {_of(found)}. False alarms are accounts without a conversion that ever cross it. 0 is the period "
+        "of the conversion, scored at its start.\n\n![Crossings against false alarms](crossings.png)"
     )
 
 
@@ -340,7 +345,7 @@ def _members(found: Found) -> str:
     return (
         "## Are the individuals' scores right?\n\nThe paper shows them and cannot check them. In a simulated market "
         "everybody's interest is known: of two members of one account at one cut-off, how often does the more "
-        f"interested one have the higher score?\n\n{say.members(records)}\n\n"
+        f"interested one have the higher score, among {_of(found)}?\n\n{say.members(records)}\n\n"
         f"{table(['Model', 'pairs in the right order', 'minus activities'], rows)}\n\n"
         "![Pairs in the right order](members.png)"
     )

@@ -119,6 +119,13 @@ def test_the_gap_to_the_log_oracle_is_told_of_those_nearest_to_it(whole):
     assert f"{first['fresh_gap']:+.3f} [".replace("-", "−") in said
 
 
+def test_individuals_are_looked_at_on_fresh_accounts(whole):
+    text, stored = (whole.folder / "report.md").read_text(), told(whole)
+    assert stored["analyzed"] == "fresh" and "among the fresh accounts?" in text
+    crossing = stored["crossings"][0]
+    assert 60 < crossing["converting"] + crossing["others"] <= stored["about"]["fresh_accounts"] == 120
+
+
 def test_members_are_compared_with_their_activities_on_the_same_accounts(whole):
     table = whole.tables["members"].set_index("row")
     own, counted = table.loc["experiment-3"], table.loc["activities"]
