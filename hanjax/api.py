@@ -138,7 +138,7 @@ def fit(
             rows[VALIDATION],
             run.network,
             dataclasses.replace(config.train, positive_weight=run.positive_weight),
-            parts=deal_accounts(panel, config.train.ensemble, seed=config.train.seed) if together else None,
+            parts=deal_accounts(panel, config.train.ensemble, seed=config.train.seed_of_split) if together else None,
             checkpoints=checkpoints,
             resume=resume,
             progress=tqdm_progress(config.train.epochs) if progress else None,

@@ -196,6 +196,7 @@ class TrainConfig:
     patience: int | None = setting(10, "stop after this many epochs without a better validation AUC; none: never")
     gradient_clip: float | None = setting(None, "largest norm of a step's gradient; none: no clipping")
     seed: int = setting(0, "of the split, the parameters and the order of the samples")
+    split_seed: int | None = setting(None, "of the split alone; none: the seed")
 
     def __post_init__(self) -> None:
         """Checks each value."""
@@ -214,7 +215,14 @@ class TrainConfig:
         require(self.test >= 0 and share, "test", self.test, "a share below 1, or a number of accounts")
         require(self.patience is None or self.patience >= 1, "patience", self.patience, "at least 1, or none")
         require(self.gradient_clip is None or self.gradient_clip > 0, "gradient_clip", self.gradient_clip, "above 0")
-        require(0 <= self.seed < 2**32, "seed", self.seed, "at least 0 and below 2**32")
+        for name in ("seed", "split_seed"):
+            seed = getattr(self, name)
+            require(seed is None or 0 <= seed < 2**32, name, seed, "at least 0 and below 2**32")
+
+    @property
+    def seed_of_split(self) -> int:
+        """The seed by which accounts are split and dealt."""
+        return self.seed if self.split_seed is None else self.split_seed
 
     @classmethod
     def paper(cls) -> "TrainConfig":

@@ -13,7 +13,7 @@ uninterrupted one, nor on a guess, so that it cannot overflow.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Bool, Int, UInt
@@ -81,6 +81,20 @@ class Forests(NamedTuple):
         return cls(make_forest(*sequences, where=batch.activity_mask), make_forest(*windows, where=batch.period_mask))
 
 
+class _Dealt(NamedTuple):
+    """The samples of each step of one pass, small groups first.
+
+    Args:
+        order: their places among the rows.
+        mask: which of them count.
+        blocks: as in ``Plan``.
+    """
+
+    order: Int[np.ndarray, "T B"]
+    mask: Bool[np.ndarray, "T B"]
+    blocks: tuple[Bool[np.ndarray, "T n k 0"], ...]
+
+
 def plan_epoch(
     batch: Batch,
     rows: Int[np.ndarray, " n"],
@@ -116,15 +130,50 @@ def plan_epoch(
         >>> plan.samples.tolist(), plan.mask[-1].tolist()
         ([[0, 3], [1, 4], [2, 4]], [True, False])
     """
-    rows = np.asarray(rows)
-    n = len(batch.mask)
-    if len(rows) == 0:
-        raise DataError(f"There is no sample to plan for (the panel has {n:,}).")
-    if rows.min() < 0 or rows.max() >= n:
-        raise DataError(f"Samples {rows.min()} to {rows.max()} were asked for, but the panel has only 0 to {n - 1}.")
-    order, mask, blocks = _deal(batch, rows, -(-len(rows) // batch_size), seed)
-    samples = rows[order].astype(np.int32)
+    return _laid_out(batch, rows, [_deal(batch, rows, batch_size, seed)], forests)
 
+
+def plan_epochs(
+    batch: Batch,
+    rows: Int[np.ndarray, " n"],
+    *,
+    batch_size: int,
+    seeds: Sequence[UInt[np.ndarray, " words"]],
+    forests: Forests | None = None,
+) -> Plan:
+    """Plans as many passes over the given samples as there are seeds, each in an order of its own.
+
+    Args:
+        batch: the panel's batch, as NumPy arrays.
+        rows: ``[n]`` the samples, as rows of the panel.
+        batch_size: samples in a step, on average at most.
+        seeds: that of each pass; where they recur, passes are the same, and planned once.
+        forests: ``Forests.of(batch)``; None to find them.
+
+    Returns:
+        The plans of ``plan_epoch``, with room for the largest in all of them, and an axis of passes in front.
+
+    Raises:
+        DataError: if there is no sample, or a row lies outside the panel.
+    """
+    distinct, which = np.unique(np.stack([np.ravel(seed) for seed in seeds]), axis=0, return_inverse=True)
+    plan = _laid_out(batch, rows, [_deal(batch, rows, batch_size, seed) for seed in distinct], forests)
+    steps = len(plan.samples) // len(distinct)
+
+    def by_pass(part: Any) -> Any:
+        if isinstance(part, np.ndarray):
+            return part.reshape(len(distinct), steps, *part.shape[1:])[which.ravel()]
+        parts = map(by_pass, part)
+        return type(part)._make(parts) if hasattr(part, "_make") else tuple(parts)
+
+    return by_pass(plan)
+
+
+def _laid_out(batch: Batch, rows: Int[np.ndarray, " n"], passes: Sequence[_Dealt], forests: Forests | None) -> Plan:
+    """Finds what each step of some passes uses, one pass after the other."""
+    each = ((deal.order, deal.mask, *deal.blocks) for deal in passes)
+    order, mask, *blocks = map(np.concatenate, zip(*each, strict=True))
+    samples = np.asarray(rows)[order].astype(np.int32)
     forests = Forests.of(batch) if forests is None else forests
     windows, sequences, window_sequences = [], [], []
     table = np.asarray(batch.windows)
@@ -148,7 +197,7 @@ def plan_epoch(
         member_windows=member_windows,
         sequence_prefixes=plan_prefixes(forests.sequences, sequences, n_sequences),
         window_prefixes=plan_prefixes(forests.windows, windows, n_windows),
-        blocks=blocks,
+        blocks=tuple(blocks),
     )
 
 
@@ -198,9 +247,15 @@ FEW = 4
 
 
 def _deal(
-    batch: Batch, rows: Int[np.ndarray, " n"], steps: int, seed: UInt[np.ndarray, " words"] | None
-) -> tuple[Int[np.ndarray, "T B"], Bool[np.ndarray, "T B"], tuple[Bool[np.ndarray, "T n k 0"], ...]]:
-    """Deals samples to steps, small groups first: places among ``rows``, which of them count, and the blocks."""
+    batch: Batch, rows: Int[np.ndarray, " n"], batch_size: int, seed: UInt[np.ndarray, " words"] | None
+) -> _Dealt:
+    """Deals samples to the steps of one pass."""
+    rows, n = np.asarray(rows), len(batch.mask)
+    if len(rows) == 0:
+        raise DataError(f"There is no sample to plan for (the panel has {n:,}).")
+    if rows.min() < 0 or rows.max() >= n:
+        raise DataError(f"Samples {rows.min()} to {rows.max()} were asked for, but the panel has only 0 to {n - 1}.")
+    steps = -(-len(rows) // batch_size)
     order = np.arange(len(rows))
     if seed is not None:
         order = np.random.default_rng([int(word) for word in np.ravel(seed)]).permutation(order)
@@ -219,7 +274,7 @@ def _deal(
         masks.append(at < len(here))
         blocks.append(np.zeros((*at.shape, size, 0), bool))
         begin += len(here)
-    return np.concatenate(dealt, axis=1), np.concatenate(masks, axis=1), tuple(blocks)
+    return _Dealt(np.concatenate(dealt, axis=1), np.concatenate(masks, axis=1), tuple(blocks))
 
 
 def _distinct(

@@ -18,7 +18,7 @@ def split_accounts(log: Log, config: TrainConfig) -> pd.Series:
     Args:
         log: the checked log.
         config: ``test`` (share or number) or ``test_fold``, ``validation`` (share of the rest; none under
-            ``cross_validation``), ``until`` and ``seed``.
+            ``cross_validation``), ``until``, ``split_seed`` and ``seed``.
 
     Returns:
         "train", "validation" or "test" by account id. With ``until`` no account is kept for the test: what comes after
@@ -30,7 +30,7 @@ def split_accounts(log: Log, config: TrainConfig) -> pd.Series:
     """
     converted = log.converted_at != NEVER
     part = np.full(len(converted), TRAIN, object)
-    random = np.random.default_rng(config.seed)
+    random = np.random.default_rng(config.seed_of_split)
     if config.test_fold is not None:
         if log.fold is None:
             raise ConfigError(f"test_fold: {config.test_fold} was asked for, but the data have no table `folds`.")

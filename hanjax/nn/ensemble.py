@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, PyTree
 
 from hanjax.errors import ConfigError
 from hanjax.nn.functional import Network, Params
-from hanjax.nn.han import Scored
+from hanjax.nn.han import Dropout, Scored
 from hanjax.nn.pooling import Pooled
 from hanjax.types import Batch, Output
 
@@ -50,9 +50,9 @@ def ensemble(network: Network, n: int, /) -> Network:
     def init(key: Array, initial_logit: Any = 0.0) -> Params:
         return jax.vmap(lambda key: network.init(key, initial_logit))(jax.random.split(key, n))
 
-    def train(params: Params, batch: Batch, key: Array | None) -> Output:
+    def train(params: Params, batch: Batch, key: Array | None, dropout: Dropout | None = None) -> Output:
         keys = None if key is None else jax.random.split(key, n)
-        own = jax.vmap(network.train, in_axes=(0, None, 0))(params, batch, keys)
+        own = jax.vmap(network.train, in_axes=(0, None, 0, None))(params, batch, keys, dropout)
         return mean(own)._replace(logit=own.logit, member_logit=own.member_logit)
 
     def apply(params: Params, batch: Batch) -> Output:

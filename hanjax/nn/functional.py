@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from hanjax.config import ModelConfig
 from hanjax.nn.aggregators import Aggregator, Logit
-from hanjax.nn.han import HAN, Scored
+from hanjax.nn.han import HAN, Dropout, Scored
 from hanjax.nn.pooling import Pooled
 from hanjax.nn.sizes import Sizes
 from hanjax.types import Batch, Output
@@ -25,8 +25,9 @@ class Network(NamedTuple):
         init: ``(key, initial_logit=0.0)`` to parameters; the first log-odds lie around ``initial_logit``. Mapped over
             keys it makes a population.
         apply: ``(params, batch)`` to ``Output``.
-        train: ``(params, batch, key)`` to ``Output`` as a training step sees it: with dropout if the settings say so
-            and ``key`` is not None, and otherwise exactly that of ``apply``. In an ensemble, ``logit`` and
+        train: ``(params, batch, key, dropout=None)`` to ``Output`` as a training step sees it: with dropout if the
+            settings say so and ``key`` is not None, and otherwise exactly that of ``apply``. ``dropout`` is a pair of
+            rates, of units and of members, in place of those of the settings. In an ensemble, ``logit`` and
             ``member_logit`` have the networks as a further leading axis: each learns on its own.
         individual_logits: ``(params, batch)`` to ``[B, K, H]``: log-odds of the group made of each member alone.
         encode_periods: ``(params, batch)`` to ``Pooled`` of ``[S, D]`` and ``[S, L]``, from the batch's sequences and
@@ -39,7 +40,7 @@ class Network(NamedTuple):
 
     init: Callable[..., Params]
     apply: Callable[[Params, Batch], Output]
-    train: Callable[[Params, Batch, Array | None], Output]
+    train: Callable[..., Output]
     individual_logits: Callable[[Params, Batch], Float[Array, "B K H"]]
     encode_periods: Callable[[Params, Batch], Pooled]
     encode_windows: Callable[[Params, Float[Array, "S D"], Batch], Pooled]
@@ -89,8 +90,8 @@ def _network(config: ModelConfig, sizes: Sizes, aggregator: type[Aggregator] | N
     def apply(params: Params, batch: Batch) -> Output:
         return merge(params)(batch)
 
-    def train(params: Params, batch: Batch, key: Array | None) -> Output:
-        return merge(params)(batch, key=key)
+    def train(params: Params, batch: Batch, key: Array | None, dropout: Dropout | None = None) -> Output:
+        return merge(params)(batch, key=key, dropout=dropout)
 
     def individual_logits(params: Params, batch: Batch) -> Float[Array, "B K H"]:
         return merge(params).individual_logits(batch)

@@ -16,6 +16,9 @@ from hanjax.nn.pooling import Pooled
 from hanjax.nn.sizes import Sizes
 from hanjax.types import Batch, Output, Prefixes
 
+Dropout = tuple[Float[Array, ""] | float, Float[Array, ""] | float]
+"""Shares of the units of an individual's representation, and of the members, that a training step leaves out."""
+
 
 class Scored(NamedTuple):
     """What the upper half of the network says of samples.
@@ -99,13 +102,19 @@ class HAN(nnx.Module):
         linear = nnx.Linear(joined, sizes.horizons, kernel_init=eye, rngs=rngs) if config.account_head else None
         self.account_head = linear
 
-    def __call__(self, batch: Batch, *, key: Array | None = None) -> Output:
-        """Says of each sample how likely it converts, and what counted at each level; with a key, under dropout."""
+    def __call__(self, batch: Batch, *, key: Array | None = None, dropout: Dropout | None = None) -> Output:
+        """Says of each sample how likely it converts, and what counted at each level; with a key, under dropout.
+
+        Args:
+            batch: the samples.
+            key: random; None for no dropout.
+            dropout: rates in place of those of the settings, which may be traced.
+        """
         periods = self.encode_periods(batch)
         windows = self.encode_windows(periods.value, batch)
         groups = []
         for number, block in enumerate(_blocks(batch)):
-            where, scale = self._dropout(block, None if key is None else jax.random.fold_in(key, number))
+            where, scale = self._dropout(block, None if key is None else jax.random.fold_in(key, number), dropout)
             people = self._people(windows.value, block, scale=scale)
             group = jax.vmap(self._group)(people, where=where, account=account_numbers(block))
             member_logit = jnp.where(block.member_mask[..., None], people, 0.0) if self.takes_logits else None
@@ -171,20 +180,23 @@ class HAN(nnx.Module):
         """The prefixes that share their states; none where a state depends on what comes after it, too."""
         return None if self.config.bidirectional else prefixes
 
-    def _dropout(self, batch: Batch, key: Array | None) -> tuple[Bool[Array, "B K"], Float[Array, "B K joined"] | None]:
+    def _dropout(
+        self, batch: Batch, key: Array | None, given: Dropout | None
+    ) -> tuple[Bool[Array, "B K"], Float[Array, "B K joined"] | None]:
         """Which members a training step sees, and what it multiplies the parts of each by; all of them without key."""
         where, scale = batch.member_mask, None
         if key is None:
             return where, scale
         of_parts, of_members = jax.random.split(key)
-        if (rate := self.config.dropout) > 0:
+        units, members = (self.config.dropout, self.config.member_dropout) if given is None else given
+        if given is not None or units > 0:
             shape = (*batch.members.shape, self.individual.joined_width)
             dtype = self.individual.linear.kernel.dtype
-            scale = jax.random.bernoulli(of_parts, 1 - rate, shape).astype(dtype) / (1 - rate)
-        if (rate := self.config.member_dropout) > 0:
+            scale = jax.random.bernoulli(of_parts, 1 - units, shape).astype(dtype) / (1 - units)
+        if given is not None or members > 0:
             drawn = jnp.where(where, jax.random.uniform(of_members, where.shape), -1.0)
             luckiest = jnp.arange(where.shape[1])[None] == drawn.argmax(axis=1)[:, None]  # stays in any case
-            where = where & ((drawn >= rate) | luckiest)
+            where = where & ((drawn >= members) | luckiest)
         return where, scale
 
     def _people(

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from jaxtyping import Int, PyTree
+from jaxtyping import Float, Int, PyTree
 
 from hanjax.config import TrainConfig
 from hanjax.data.batches import Forests, Plan, plan_epoch
@@ -17,7 +17,7 @@ from hanjax.evaluation.calibration import unweight
 from hanjax.evaluation.metrics import auc
 from hanjax.training.checkpoint import Checkpoints
 from hanjax.training.losses import balanced_weight, base_rate_logit
-from hanjax.training.step import Measurements, Network, Programs, TrainState, programs
+from hanjax.training.step import Hyperparameters, Measurements, Network, Programs, TrainState, programs
 from hanjax.types import Batch
 
 
@@ -154,15 +154,15 @@ def fit_panel(
         >>> fitted.history["validation_auc"].iloc[-1]
         np.float64(1.0)
     """
-    _check_finite(batch)
-    train_rows = _with_outcome(batch, train_rows, "training")
+    check_finite(batch)
+    train_rows = with_outcome(batch, train_rows, "training")
     key = jax.random.key(config.seed)
     label = np.asarray(batch.label)[train_rows]
     weight = balanced_weight(label) if config.positive_weight is None else config.positive_weight
-    compiled = programs(network, config)
+    compiled, hyperparameters = programs(network, config), Hyperparameters.of(config, weight)
     initial_logit = base_rate_logit(label, positive_weight=weight)
-    params = _own(network.init(jax.random.fold_in(key, 0), jnp.asarray(initial_logit)))
-    training = Training(compiled.start(params), _own(params), Best(0, np.nan, np.nan), ())
+    params = own(network.init(jax.random.fold_in(key, 0), jnp.asarray(initial_logit)))
+    training = Training(compiled.start(params), own(params), Best(0, np.nan, np.nan), ())
     if checkpoints is not None and (latest := checkpoints.latest()) is not None:
         if not resume:
             raise RunError(f"{checkpoints.folder} already holds epoch {latest}: resume, or use another folder.")
@@ -179,15 +179,15 @@ def fit_panel(
     validate = _validation(batch, forests, rows, compiled, config, weight, apart)
     epoch, upcoming = len(training.history), None
     try:
-        while not _finished(epoch, training.best, config):
+        while not finished(epoch, training.best, config):
             epoch += 1
             started, compilations = time.perf_counter(), compiled.compilations
             epoch_key = jax.random.fold_in(key, epoch)
             state, measured = compiled.run_epoch(
-                training.state, panel, upcoming or plan(epoch), epoch_key, weight, apart
+                training.state, panel, upcoming or plan(epoch), epoch_key, hyperparameters, apart
             )
             upcoming = plan(epoch + 1) if epoch < config.epochs else None  # while the device is at work
-            loss = _epoch_loss(jax.device_get(measured), epoch, config)
+            loss = epoch_loss(jax.device_get(measured), epoch, config)
             validation_auc, log_loss = validate(state.result, panel)
             seconds, compilations = time.perf_counter() - started, compiled.compilations - compilations
             speed = len(train_rows) / seconds
@@ -196,7 +196,7 @@ def fit_panel(
             if checkpoints is not None:
                 _save(checkpoints, training)
             if progress is not None:
-                progress(row, epochs=config.epochs, done=_finished(epoch, training.best, config))
+                progress(row, epochs=config.epochs, done=finished(epoch, training.best, config))
     finally:
         if checkpoints is not None:
             checkpoints.wait()  # even when interrupted, the last complete epoch gets to the disk
@@ -231,11 +231,11 @@ def _after(training: Training, state: TrainState, row: Epoch) -> Training:
     """The training with one more epoch, the parameters kept if it is the best."""
     best, best_params = training.best, training.best_params
     if best.beaten_by(row):
-        best, best_params = Best(row.epoch, row.validation_auc, row.validation_log_loss), _own(state.result)
+        best, best_params = Best(row.epoch, row.validation_auc, row.validation_log_loss), own(state.result)
     return Training(state, best_params, best, (*training.history, row))
 
 
-def _finished(epoch: int, best: Best, config: TrainConfig) -> bool:
+def finished(epoch: int, best: Best, config: TrainConfig) -> bool:
     """Whether no epoch follows this one."""
     return epoch >= config.epochs or (config.patience is not None and epoch - best.epoch >= config.patience)
 
@@ -251,10 +251,10 @@ def _restored(checkpoints: Checkpoints, like: Training) -> Training:
     """Reads the latest training back."""
     saved = checkpoints.restore({"state": like.state, "best": like.best_params})
     history = tuple(Epoch(*row) for row in saved.meta["history"])
-    return Training(_own(saved.state["state"]), _own(saved.state["best"]), Best(*saved.meta["best"]), history)
+    return Training(own(saved.state["state"]), own(saved.state["best"]), Best(*saved.meta["best"]), history)
 
 
-def _own(tree: PyTree) -> PyTree:
+def own(tree: PyTree) -> PyTree:
     """Copies arrays on the device, because a step uses up those that it is given, and gives each a definite dtype."""
     return jax.tree.map(lambda array: jnp.array(array, dtype=array.dtype), tree)
 
@@ -271,25 +271,43 @@ def _validation(
     """Makes a function of parameters and panel that gives the AUC and the log-loss on the samples; NaN without any."""
     if len(rows) == 0:
         return lambda params, panel: (np.nan, np.nan)
-    rows = _with_outcome(batch, rows, "validation")
+    rows = with_outcome(batch, rows, "validation")
     plan = plan_epoch(batch, rows, batch_size=config.batch_size, seed=None, forests=forests)
     label, on_device = np.asarray(batch.label)[rows], jax.device_put(plan)
-    where = ~np.isnan(label)
 
     def validate(params: PyTree, panel: Batch) -> tuple[float, float]:
-        logit = plan.restored(np.asarray(compiled.predict(params, panel, on_device, apart))).astype(np.float64)
-        if not np.isfinite(logit).all():
-            raise RunError(f"A prediction for validation is not finite. {_remedy(config)}")
-        horizons = [float(auc(z, y, where=known)) for z, y, known in zip(logit.T, label.T, where.T, strict=True)]
-        defined = [value for value in horizons if not np.isnan(value)]
-        logit = unweight(logit, positive_weight=positive_weight)
-        surprise = np.logaddexp(0, np.where(label == 1, -logit, logit))
-        return float(np.mean(defined)) if defined else np.nan, float(surprise[where].mean())
+        logit = plan.restored(np.asarray(compiled.predict(params, panel, on_device, apart)))
+        return validated(logit, label, positive_weight, config)
 
     return validate
 
 
-def _epoch_loss(measured: Measurements, epoch: int, config: TrainConfig) -> float:
+def validated(
+    logit: Float[np.ndarray, "v H"], label: Float[np.ndarray, "v H"], positive_weight: float, config: TrainConfig
+) -> tuple[float, float]:
+    """The AUC, as a mean over horizons, and the log-loss of predictions; NaN where undefined.
+
+    Args:
+        logit: ``[v, H]`` log-odds, with the weight still in them.
+        label: ``[v, H]`` outcomes, NaN where unknown.
+        positive_weight: w, which the log-loss is rid of.
+        config: what the remedy in an error is to name.
+
+    Raises:
+        RunError: if a prediction is not finite.
+    """
+    logit = logit.astype(np.float64)
+    if not np.isfinite(logit).all():
+        raise RunError(f"A prediction for validation is not finite. {_remedy(config)}")
+    where = ~np.isnan(label)
+    horizons = [float(auc(z, y, where=known)) for z, y, known in zip(logit.T, label.T, where.T, strict=True)]
+    defined = [value for value in horizons if not np.isnan(value)]
+    logit = unweight(logit, positive_weight=positive_weight)
+    surprise = np.logaddexp(0, np.where(label == 1, -logit, logit))
+    return float(np.mean(defined)) if defined else np.nan, float(surprise[where].mean())
+
+
+def epoch_loss(measured: Measurements, epoch: int, config: TrainConfig) -> float:
     """The mean loss of an epoch, or an error that names the first step whose loss or gradient is not finite."""
     broken = ~(np.isfinite(measured.loss) & np.isfinite(measured.gradient_norm))
     if broken.any():
@@ -313,7 +331,7 @@ def _remedy(config: TrainConfig) -> str:
     )
 
 
-def _with_outcome(batch: Batch, rows: Int[np.ndarray, " n"], purpose: str) -> Int[np.ndarray, " n"]:
+def with_outcome(batch: Batch, rows: Int[np.ndarray, " n"], purpose: str) -> Int[np.ndarray, " n"]:
     """Those of the samples whose outcome is known for at least one horizon."""
     rows = np.asarray(rows, dtype=np.int64)
     known = rows[np.asarray(batch.label_mask)[rows].any(axis=1)]
@@ -325,7 +343,7 @@ def _with_outcome(batch: Batch, rows: Int[np.ndarray, " n"], purpose: str) -> In
     return known
 
 
-def _check_finite(batch: Batch) -> None:
+def check_finite(batch: Batch) -> None:
     """Finds numbers that would make every loss NaN."""
     for name in ("accounts", "account_numbers", "member_numbers", "counts", "gaps"):
         table = getattr(batch, name)

@@ -1,4 +1,4 @@
-"""One epoch, and one prediction, each as a single compiled loop over the steps of a plan."""
+"""One epoch, and one prediction, each as a single compiled loop over the steps of a plan; of one model, or of many."""
 
 import functools
 import math
@@ -29,12 +29,40 @@ class Network(Protocol):
         """Scores a batch."""
         ...
 
-    def train(self, params: PyTree, batch: Batch, key: Array | None, /) -> Output:
+    def train(self, params: PyTree, batch: Batch, key: Array | None, dropout: Any = None, /) -> Output:
         """Scores a batch while learning: with a key under dropout, if any, and each network of an ensemble by itself.
 
-        Log-odds may have a further axis in front, each entry of which learns on its own.
+        ``dropout`` is None for the settings' own rates, else a pair of others, which may be traced. Log-odds may have a
+        further axis in front, each entry of which learns on its own.
         """
         ...
+
+
+class Hyperparameters(NamedTuple):
+    """The settings that are plain numbers: a program takes them as they come, and is compiled for none of them.
+
+    Args:
+        positive_weight: w, the weight of a conversion in the loss.
+        learning_rate: of Adam.
+        weight_decay: of AdamW; 0 is plain Adam.
+        gradient_clip: largest norm of a step's gradient; infinity for no clipping.
+        ema_epochs: time constant of the moving average, in epochs; without meaning where there is none.
+        dropout: shares of an individual's representation, and of the members, that a step leaves out; None for those of
+            the model's settings.
+    """
+
+    positive_weight: Float[Array, ""] | float
+    learning_rate: Float[Array, ""] | float
+    weight_decay: Float[Array, ""] | float = 0.0
+    gradient_clip: Float[Array, ""] | float = math.inf
+    ema_epochs: Float[Array, ""] | float = 0.0
+    dropout: Any = None
+
+    @classmethod
+    def of(cls, config: TrainConfig, positive_weight: float) -> "Hyperparameters":
+        """Those of some settings, whose own weight may be none."""
+        clip = math.inf if config.gradient_clip is None else config.gradient_clip
+        return cls(positive_weight, config.learning_rate, config.weight_decay, clip, config.ema_epochs)
 
 
 class Average(NamedTuple):
@@ -106,14 +134,17 @@ class Compiled:
 
 
 class Programs(NamedTuple):
-    """The compiled programs of training one network with one set of settings.
+    """The compiled programs of training one network, or several side by side.
 
     Args:
         start: ``start(params) -> TrainState``.
-        run_epoch: ``run_epoch(state, panel, plan, key, positive_weight, apart) -> (state, measurements)``; the state
+        run_epoch: ``run_epoch(state, panel, plan, key, hyperparameters, apart) -> (state, measurements)``; the state
             given is used up. ``apart [N]`` names for each sample of the panel the network of an ensemble that does not
             learn from it; None if all learn from all.
         predict: ``predict(params, panel, plan, apart) -> logit [T, B, H]``; with ``apart`` of that network alone.
+
+    Side by side, states, plans of an epoch, keys, hyperparameters and results have an axis of models in front; the
+    panel, the plan of a prediction and ``apart`` are the same for all.
     """
 
     start: Callable[[PyTree], TrainState]
@@ -126,38 +157,39 @@ class Programs(NamedTuple):
         return self.run_epoch.compilations + self.predict.compilations
 
 
-def programs(network: Network, config: TrainConfig) -> Programs:
-    """Makes the programs that train a network; asking again with the same settings gives the ones already compiled.
+def programs(network: Network, config: TrainConfig, *, together: bool = False) -> Programs:
+    """Makes the programs that train a network; asking again with such settings gives the ones already compiled.
 
     Args:
         network: the model, as pure functions.
-        config: whose loss it is, and how the optimizer is set.
+        config: whose loss it is, and whether there is a moving average.
+        together: for several models side by side.
     """
-    rate, decay, clip = config.learning_rate, config.weight_decay, config.gradient_clip
-    return _programs(network, config.loss, rate, decay, clip, config.ema_epochs)
+    return _programs(network, config.loss, config.ema_epochs > 0, together)
 
 
 @functools.lru_cache(maxsize=8)
-def _programs(
-    network: Network, whose: str, rate: float, decay: float, clip: float | None, ema_epochs: float
-) -> Programs:
-    adam = optax.adamw(rate, weight_decay=decay, mask=_decays) if decay else optax.adam(rate)
-    optimizer = adam if clip is None else optax.chain(optax.clip_by_global_norm(clip), adam)
+def _programs(network: Network, whose: str, averages: bool, together: bool) -> Programs:
+    def optimizer_of(by: Hyperparameters) -> optax.GradientTransformation:
+        adam = optax.adamw(by.learning_rate, weight_decay=by.weight_decay, mask=_decays)
+        return optax.chain(optax.clip_by_global_norm(by.gradient_clip), adam)
 
     def run_epoch(
-        state: TrainState, panel: Batch, plan: Plan, key: Array, positive_weight: float, apart: Array | None = None
+        state: TrainState, panel: Batch, plan: Plan, key: Array, by: Hyperparameters, apart: Array | None = None
     ) -> tuple[TrainState, Measurements]:
+        optimizer = optimizer_of(by)
+
         def one_step(state: TrainState, step: tuple[Plan, Array]) -> tuple[TrainState, Measurements]:
             batch = gather(panel, step[0])
 
             def loss_of(params: PyTree) -> tuple[Float[Array, ""], Int[Array, ""]]:
-                output = network.train(params, batch, jax.random.fold_in(key, step[1]))
+                output = network.train(params, batch, jax.random.fold_in(key, step[1]), by.dropout)
                 logit, label, where = of_account(output, batch) if whose == "account" else of_individuals(output, batch)
                 label, where = jnp.broadcast_to(label, logit.shape), jnp.broadcast_to(where, logit.shape)
                 if apart is not None:
                     learns = apart[step[0].samples][None] != jnp.arange(len(logit))[:, None]
                     where = where & jnp.expand_dims(learns, range(2, logit.ndim))
-                return cross_entropy_loss(logit, label, positive_weight=positive_weight, where=where), where.sum()
+                return cross_entropy_loss(logit, label, positive_weight=by.positive_weight, where=where), where.sum()
 
             (loss, outcomes), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
             updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
@@ -169,7 +201,7 @@ def _programs(
             if average is None:
                 return None
             # A step's weight is 1/e of one that is ``ema_epochs`` newer.
-            weight = 1.0 + average.weight * math.exp(-1 / (ema_epochs * len(plan.samples)))
+            weight = 1.0 + average.weight * jnp.exp(-1 / (by.ema_epochs * len(plan.samples)))
             return Average(optax.incremental_update(params, average.params, 1.0 / weight), weight)
 
         return jax.lax.scan(one_step, state, (plan, jnp.arange(len(plan.samples))))
@@ -196,9 +228,13 @@ def _programs(
         return jax.lax.map(one_step, plan)
 
     def start(params: PyTree) -> TrainState:
-        average = Average(jax.tree.map(jnp.zeros_like, params), jnp.zeros((), jnp.float32)) if ema_epochs else None
-        return TrainState(params, optimizer.init(params), average)
+        average = Average(jax.tree.map(jnp.zeros_like, params), jnp.zeros((), jnp.float32)) if averages else None
+        # A state depends on none of the numbers.
+        return TrainState(params, optimizer_of(Hyperparameters(1.0, 1.0)).init(params), average)
 
+    if together:
+        start, run_epoch = jax.vmap(start), jax.vmap(run_epoch, in_axes=(0, None, 0, 0, 0, None))
+        predict = jax.vmap(predict, in_axes=(0, None, None, None))
     return Programs(
         start=start,
         run_epoch=Compiled(run_epoch, donate_argnums=0),

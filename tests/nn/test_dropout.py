@@ -35,6 +35,16 @@ def test_without_a_key_or_a_rate_it_is_the_network_to_the_bit(options):
         jax.tree.map(np.testing.assert_array_equal, jax.jit(one.network.train)(*args, key), wanted)
 
 
+def test_rates_may_be_given_and_traced():
+    one, none = variant(dropout=0.25, member_dropout=0.5), variant()
+    args = one.parameters, one.offered(shared()), jax.random.key(3)
+    wanted = jax.jit(one.network.train)(*args)
+    jax.tree.map(np.testing.assert_array_equal, jax.jit(none.network.train)(*args, (0.25, 0.5)), wanted)
+    jax.tree.map(
+        np.testing.assert_array_equal, jax.jit(none.network.train)(*args, (0.0, 0.0)), one.network.apply(*args[:2])
+    )
+
+
 def test_parts_of_the_individuals_are_left_out_and_the_rest_is_scaled():
     one, params, got = trained(dropout=0.25)
     wanted = jax.jit(one.network.apply)(params, one.offered(shared())).member_logit

@@ -77,6 +77,14 @@ class Linear(NamedTuple):
 
     horizons: int = 1
 
+    def __eq__(self, other):
+        """Named tuples of equal fields are equal, whatever their class; here subclasses are other models."""
+        return type(self) is type(other) and self.horizons == other.horizons
+
+    def __hash__(self):
+        """As equality asks for."""
+        return hash((type(self), self.horizons))
+
     def init(self, key, initial_logit):
         """Random weights, and the bias given."""
         activity, statics = jax.random.split(key)
@@ -98,6 +106,6 @@ class Linear(NamedTuple):
         alone = periods[batch.windows].sum(1)[batch.member_windows] + params["bias"][None, None]
         return Output(logit, *(jnp.zeros((0, 0)),) * 3, member_logit=alone)
 
-    def train(self, params, batch, key):
+    def train(self, params, batch, key, dropout=None):
         """The same: nothing is left to chance."""
         return self.apply(params, batch)

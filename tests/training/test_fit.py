@@ -21,16 +21,25 @@ from tests.training.standin import Linear, decode, panel
 
 PANEL = panel(120, signal=1.0)
 TRAIN, VALIDATION = np.arange(80), np.arange(80, 120)
+LINEAR = Linear()
 SETTINGS = dict(batch_size=16, learning_rate=0.01, positive_weight=3.0, patience=None)
 
 
 def fit(
-    epochs=5, batch=PANEL, rows=TRAIN, validation=VALIDATION, checkpoints=None, resume=False, progress=None, **more
+    epochs=5,
+    batch=PANEL,
+    rows=TRAIN,
+    validation=VALIDATION,
+    network=LINEAR,
+    checkpoints=None,
+    resume=False,
+    progress=None,
+    **more,
 ):
     """Trains the linear model."""
     config = TrainConfig(epochs=epochs, **{**SETTINGS, **more})
     return fit_panel(
-        batch, rows, validation, Linear(), config, checkpoints=checkpoints, resume=resume, progress=progress
+        batch, rows, validation, network, config, checkpoints=checkpoints, resume=resume, progress=progress
     )
 
 
@@ -122,9 +131,15 @@ def test_what_fills_up_the_panel_is_not_read():
     assert_same_bits(fit(2), fit(2, rows=TRAIN[~unknown]))
 
 
-def test_one_compilation_for_all_epochs():
-    history = fit(4, learning_rate=0.011).history  # settings that no other test has
+class Alone(Linear):
+    """One that no other test compiles."""
+
+
+def test_one_compilation_for_all_epochs_and_all_numbers():
+    history = fit(4, network=Alone()).history
     assert history["compilations"].tolist() == [2, 0, 0, 0]  # the epoch and the prediction
+    others = dict(learning_rate=0.02, weight_decay=0.1, gradient_clip=1.0, positive_weight=2.0)
+    assert not fit(2, network=Alone(), **others).history["compilations"].any()
 
 
 @pytest.mark.parametrize("epoch", [1, 3])

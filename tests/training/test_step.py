@@ -1,6 +1,5 @@
 """An epoch as one compiled loop, against a plain Python loop over dense minibatches."""
 
-import dataclasses
 import operator
 
 import jax
@@ -12,12 +11,13 @@ import pytest
 from hanjax.config import TrainConfig
 from hanjax.data.batches import Plan, plan_epoch
 from hanjax.errors import ConfigError
-from hanjax.training.step import Compiled, programs
+from hanjax.training.step import Compiled, Hyperparameters, programs
 from tests.training.standin import Linear, decode, panel
 
 SEED = np.array([3, 4], np.uint32)
 KEY = jax.random.key(5)
 CONFIG = TrainConfig(batch_size=16, learning_rate=0.05, positive_weight=5.0)
+BY = Hyperparameters.of(CONFIG, 5.0)
 
 
 def dense_logit(params, dense):
@@ -85,7 +85,7 @@ def test_an_epoch_equals_a_plain_loop(horizons, changes):
     visited, (losses, outcomes, norms) = plain_loop(params, decode(whole), plan, config)
 
     compiled = programs(Linear(horizons), config)
-    state, measured = compiled.run_epoch(compiled.start(params), whole, plan, KEY, 5.0)
+    state, measured = compiled.run_epoch(compiled.start(params), whole, plan, KEY, Hyperparameters.of(config, 5.0))
     latest = np.exp(np.arange(1 - len(visited), 1) / (config.ema_epochs * len(visited))) if config.ema_epochs else [1.0]
     for name in params:
         steps = np.stack([one[name] for one in visited])
@@ -100,7 +100,7 @@ def test_an_epoch_equals_a_plain_loop(horizons, changes):
 class Noisy(Linear):
     """Adds chance to its log-odds while it learns."""
 
-    def train(self, params, batch, key):
+    def train(self, params, batch, key, dropout=None):
         output = self.apply(params, batch)
         return output._replace(logit=output.logit + 0.1 * jax.random.normal(key))
 
@@ -108,11 +108,11 @@ class Noisy(Linear):
 def test_chance_differs_between_steps_and_hangs_on_the_key_alone():
     whole, plan = panel(16), plan_epoch(panel(16), np.arange(16), batch_size=16, seed=SEED)
     plan = jax.tree.map(lambda array: np.concatenate([array, array]), plan)  # the same step twice
-    compiled = programs(Noisy(), TrainConfig(learning_rate=1e-30))
+    compiled = programs(Noisy(), CONFIG)
 
     def losses(key):
         state = compiled.start(Noisy().init(jax.random.key(0), jnp.zeros(1)))
-        return compiled.run_epoch(state, whole, plan, key, 5.0)[1].loss
+        return compiled.run_epoch(state, whole, plan, key, BY._replace(learning_rate=1e-30))[1].loss
 
     first, second = losses(KEY)
     assert first != second
@@ -126,19 +126,18 @@ class Pair(Linear):
     def init(self, key, initial_logit):
         return jax.vmap(lambda key: Linear.init(self, key, initial_logit))(jax.random.split(key))
 
-    def train(self, params, batch, key):
+    def train(self, params, batch, key, dropout=None):
         return jax.vmap(lambda params: Linear.apply(self, params, batch))(params)
 
 
 def test_networks_side_by_side_learn_as_each_would_alone():
     whole, plan = panel(41), plan_epoch(panel(41), np.arange(41), batch_size=16, seed=SEED)
     alone = programs(Linear(), CONFIG)
-    # Named tuples of equal fields are equal, and equal networks share their programs, so the settings must differ.
-    together = programs(Pair(), dataclasses.replace(CONFIG, gradient_clip=1e9))
+    together = programs(Pair(), CONFIG)
     both = Pair().init(jax.random.key(0), jnp.zeros(1))
     each = [jax.tree.map(operator.itemgetter(i), both) for i in range(2)]
-    expected = [alone.run_epoch(alone.start(params), whole, plan, KEY, 5.0)[0].params for params in each]
-    state, _ = together.run_epoch(together.start(both), whole, plan, KEY, 5.0)
+    expected = [alone.run_epoch(alone.start(params), whole, plan, KEY, BY)[0].params for params in each]
+    state, _ = together.run_epoch(together.start(both), whole, plan, KEY, BY)
     for i in range(2):
         for name, value in expected[i].items():
             np.testing.assert_allclose(state.params[name][i], value, rtol=1e-4, atol=1e-5, err_msg=name)
@@ -146,13 +145,13 @@ def test_networks_side_by_side_learn_as_each_would_alone():
 
 def test_a_network_learns_nothing_from_its_own_part_and_alone_predicts_it():
     whole, plan = panel(41), plan_epoch(panel(41), np.arange(41), batch_size=16, seed=SEED)
-    together = programs(Pair(), dataclasses.replace(CONFIG, gradient_clip=1e9))
+    together = programs(Pair(), CONFIG)
     apart = jnp.arange(41) % 2
     flipped = whole._replace(label=np.where(apart[:, None] == 0, 1 - whole.label, whole.label))
 
     def trained(data):
         state = together.start(Pair().init(jax.random.key(0), jnp.zeros(1)))
-        return together.run_epoch(state, data, plan, KEY, 5.0, apart)[0].params
+        return together.run_epoch(state, data, plan, KEY, BY, apart)[0].params
 
     one, other = trained(whole), trained(flipped)
     for name in one:
@@ -167,13 +166,13 @@ def test_a_network_learns_nothing_from_its_own_part_and_alone_predicts_it():
 
 def test_an_individual_loss_needs_individual_log_odds():
     class Nameless(Linear):
-        def train(self, params, batch, key):
+        def train(self, params, batch, key, dropout=None):
             return self.apply(params, batch)._replace(member_logit=None)
 
     whole, plan = panel(16), plan_epoch(panel(16), np.arange(16), batch_size=16, seed=SEED)
     compiled = programs(Nameless(), TrainConfig(loss="individual"))
     with pytest.raises(ConfigError, match="mean_probability"):
-        compiled.run_epoch(compiled.start(Linear().init(jax.random.key(0), jnp.zeros(1))), whole, plan, KEY, 5.0)
+        compiled.run_epoch(compiled.start(Linear().init(jax.random.key(0), jnp.zeros(1))), whole, plan, KEY, BY)
 
 
 def test_what_fills_up_a_minibatch_weighs_nothing():
@@ -182,7 +181,7 @@ def test_what_fills_up_a_minibatch_weighs_nothing():
     others = plan._replace(samples=np.where(plan.mask, plan.samples, plan.samples[0, 0]))
     assert (others.samples != plan.samples).any()
     results = [
-        compiled.run_epoch(compiled.start(jax.tree.map(jnp.copy, params)), whole, p, KEY, 5.0) for p in (plan, others)
+        compiled.run_epoch(compiled.start(jax.tree.map(jnp.copy, params)), whole, p, KEY, BY) for p in (plan, others)
     ]
     for one, other in zip(jax.tree.leaves(results[0]), jax.tree.leaves(results[1]), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -192,7 +191,7 @@ def test_the_state_is_used_up():
     whole, plan = panel(20), plan_epoch(panel(20), np.arange(20), batch_size=16, seed=SEED)
     compiled = programs(Linear(), CONFIG)
     state = compiled.start(Linear().init(jax.random.key(0), jnp.zeros(1)))
-    compiled.run_epoch(state, whole, plan, KEY, 5.0)
+    compiled.run_epoch(state, whole, plan, KEY, BY)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
 
 
@@ -206,19 +205,24 @@ def test_predictions_stand_in_the_order_of_the_rows():
     np.testing.assert_allclose(logit, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_one_compilation_a_rung():
+class Alone(Linear):
+    """One that no other test compiles."""
+
+
+def test_one_compilation_a_rung_and_none_for_numbers():
     whole = panel(64)
-    compiled = programs(Linear(), TrainConfig(learning_rate=0.07))  # settings that no other test has
+    compiled = programs(Alone(), CONFIG)
     state = compiled.start(Linear().init(jax.random.key(0), jnp.zeros(1)))
     plan = plan_epoch(whole, np.arange(64), batch_size=16, seed=SEED)
     for _ in range(3):
-        state, _ = compiled.run_epoch(state, whole, plan, KEY, 5.0)
+        state, _ = compiled.run_epoch(state, whole, plan, KEY, BY)
+    state, _ = compiled.run_epoch(state, whole, plan, KEY, Hyperparameters(7.0, 0.02, 0.1, 5.0))
     assert compiled.compilations == 1
     wider = plan._replace(sequences=np.pad(plan.sequences, ((0, 0), (0, 16))))
     for this in (wider, plan, wider):
-        state, _ = compiled.run_epoch(state, whole, this, KEY, 5.0)
+        state, _ = compiled.run_epoch(state, whole, this, KEY, BY)
     assert compiled.compilations == 2
-    assert programs(Linear(), TrainConfig(learning_rate=0.07)) is compiled
+    assert programs(Alone(), TrainConfig(learning_rate=0.07, weight_decay=0.1)) is compiled
 
 
 def test_rungs_change_no_value():
@@ -230,7 +234,7 @@ def test_rungs_change_no_value():
         sequences=np.pad(plan.sequences, ((0, 0), (0, 32))),
     )
     results = [
-        compiled.run_epoch(compiled.start(jax.tree.map(jnp.copy, params)), whole, p, KEY, 5.0) for p in (plan, wider)
+        compiled.run_epoch(compiled.start(jax.tree.map(jnp.copy, params)), whole, p, KEY, BY) for p in (plan, wider)
     ]
     for one, other in zip(jax.tree.leaves(results[0]), jax.tree.leaves(results[1]), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
