@@ -17,6 +17,9 @@ Models: ``fit`` trains one and gives a ``Run``, ``load`` reads one back, ``score
 good it is on accounts it has not seen. ``Config`` holds every setting (``PanelConfig``, ``ModelConfig``,
 ``TrainConfig``).
 
+``fit_population`` trains many at once, over seeds, learning rates or any other settings, and gives a ``Population``: a
+table of them, the best one, or their ensemble.
+
 Research: ``Batch.from_dense`` takes dense tensors, ``Sizes.of`` says how large a model they need, and ``network`` makes
 it as pure functions of its parameters.
 
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from hanjax.errors import ConfigError, DataError, HanjaxError, RunError
     from hanjax.nn.functional import network
     from hanjax.nn.sizes import Sizes
+    from hanjax.population import Population, fit_population
     from hanjax.reproduction.run import reproduce
     from hanjax.run import Run
     from hanjax.simulation import simulate
@@ -51,6 +55,7 @@ _HOME = {
     **dict.fromkeys(["ConfigError", "DataError", "HanjaxError", "RunError"], "hanjax.errors"),
     "network": "hanjax.nn.functional",
     "Sizes": "hanjax.nn.sizes",
+    **dict.fromkeys(["Population", "fit_population"], "hanjax.population"),
     "reproduce": "hanjax.reproduction.run",
     "Run": "hanjax.run",
     "simulate": "hanjax.simulation",
@@ -68,6 +73,7 @@ __all__ = [
     "Output",
     "Panel",
     "PanelConfig",
+    "Population",
     "Run",
     "RunError",
     "Scores",
@@ -78,6 +84,7 @@ __all__ = [
     "encode",
     "evaluate",
     "fit",
+    "fit_population",
     "load",
     "network",
     "plot",

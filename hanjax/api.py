@@ -122,7 +122,7 @@ def fit(
     config = _settings(config, Config)
     if resume and out is None:
         raise RunError("resume: there is nothing to continue without a folder. Name it with `out`.")
-    run, panel = _prepare(_tables(data), config)
+    run, panel = prepare(_tables(data), config)
     checkpoints = None
     if out is not None:
         run.claim(out, resume=resume)
@@ -340,8 +340,16 @@ def _settings(config: Any, kind: type[Settings]) -> Settings:
     return config
 
 
-def _prepare(tables: Tables, config: Config) -> tuple[Run, Panel]:
-    """Splits, fits the encoding on the training accounts, and encodes training and validation accounts."""
+def prepare(tables: Tables, config: Config) -> tuple[Run, Panel]:
+    """Splits, fits the encoding on the training accounts, and encodes training and validation accounts.
+
+    Args:
+        tables: the data.
+        config: all settings.
+
+    Returns:
+        A run that is not trained yet, and the panel of its training and validation accounts.
+    """
     log = check(tables, config.panel)
     if config.train.until is not None:
         log = known_before(log, parse_date(config.train.until, config.panel.timezone, name="until"))

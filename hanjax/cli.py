@@ -1,6 +1,7 @@
 """The command line: each command is a few lines over one function of ``hanjax.api``."""
 
 import argparse
+import random
 import re
 import shlex
 import sys
@@ -10,7 +11,7 @@ from typing import Any
 
 from hanjax.config import Config, ModelConfig, PanelConfig, TrainConfig
 from hanjax.errors import ConfigError, HanjaxError
-from hanjax.options import add_options, given
+from hanjax.options import add_options, given, varied
 from hanjax.settings import build, read_settings
 
 HELP = """usage: hanjax COMMAND ...
@@ -21,6 +22,7 @@ Scores groups and their members together, over time.
   simulate   write a market whose truth is known
   describe   say what a data set holds, and what would be left out and why
   fit        train a model on a data set
+  sweep      train many at once, over seeds, learning rates or any other settings, and rank them
   score      score accounts and individuals with a trained model
   evaluate   say how good a model is on accounts that it has not seen
   plot       draw accounts' trajectories with their individuals
@@ -61,11 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"hanjax {arguments[0]}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        resumed = arguments[0] == "fit" and "--resume" not in arguments
-        command = shlex.join(["hanjax", *arguments, *(["--resume"] if resumed else [])])
-        print(
-            f"\nInterrupted. {'Continue' if arguments[0] == 'fit' else 'Start again'} with: {command}", file=sys.stderr
-        )
+        resumes = arguments[0] in ("fit", "sweep")
+        added = ["--resume"] if resumes and "--resume" not in arguments else []
+        command = shlex.join(["hanjax", *arguments, *added])
+        print(f"\nInterrupted. {'Continue' if resumes else 'Start again'} with: {command}", file=sys.stderr)
         return 130
     return 0
 
@@ -180,6 +181,49 @@ def fit(argv: Sequence[str]) -> None:
     out = arguments.out or Path("run")
     _fit(arguments.data, out, config, resume=arguments.resume)
     print(f"Next: {shlex.join(['hanjax', 'evaluate', str(out), arguments.data])}")
+
+
+def sweep(argv: Sequence[str]) -> None:
+    """Trains many models at once and ranks them."""
+    from hanjax.population import combinations, fit_population
+
+    about = (
+        "Trains a model for every combination of some settings, those that differ in numbers alone side by side, and "
+        "ranks them by validation. An option that is varied is given several values: --vary learning_rate=0.01,0.003."
+    )
+    parser = _parser("sweep", about, out="a folder for all run folders (default: sweep)")
+    parser.add_argument("data", metavar="DATA", help="folder of the tables")
+    parser.add_argument(
+        "--vary",
+        metavar="NAME=A,B,...",
+        action="append",
+        required=True,
+        help="a setting and its values, repeatable; A..B are all whole numbers from A to B",
+    )
+    parser.add_argument("--random", metavar="N", type=int, help="train N of the combinations, drawn by --seed")
+    parser.add_argument("--together", metavar="N", type=int, help="how many models side by side, at most")
+    parser.add_argument("--resume", action="store_true", help="take models that are there already")
+    parser.add_argument("--preset", choices=PRESETS, default="default", help="the settings to start from")
+    for part, title in ((PanelConfig, "data"), (ModelConfig, "model"), (TrainConfig, "training")):
+        add_options(parser, part, title)
+    arguments = parser.parse_args(argv)
+    config = _settings(arguments, PRESETS[arguments.preset]())
+    vary = list(combinations(dict(map(varied, arguments.vary))))
+    if arguments.random is not None:
+        vary = random.Random(config.train.seed).sample(vary, min(arguments.random, len(vary)))
+    out = arguments.out or Path("sweep")
+    population = fit_population(
+        arguments.data,
+        vary,
+        out,
+        config=config,
+        together=arguments.together,
+        resume=arguments.resume,
+        progress=True,
+    )
+    print(f"{population}\n{out}/table.csv has all of them.")
+    if (best := population.best.folder) is not None:
+        print(f"Next: {shlex.join(['hanjax', 'evaluate', str(best), arguments.data])}")
 
 
 def _fit(data: str | Path, out: Path, config: Config, *, resume: bool) -> None:
@@ -319,5 +363,5 @@ def reproduce(argv: Sequence[str]) -> None:
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
-    command.__name__: command for command in (demo, simulate, describe, fit, score, evaluate, plot, reproduce)
+    command.__name__: command for command in (demo, simulate, describe, fit, sweep, score, evaluate, plot, reproduce)
 }

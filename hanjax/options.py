@@ -1,10 +1,15 @@
 """Command-line options made from the fields of configuration dataclasses; imports nothing heavy."""
 
 import argparse
-import dataclasses
+import re
 import types
 import typing
+from dataclasses import fields
 from typing import Any, Literal
+
+from hanjax.config import ModelConfig, PanelConfig, TrainConfig
+from hanjax.errors import ConfigError
+from hanjax.settings import check_names, require
 
 
 def add_options(parser: argparse.ArgumentParser, config: type, title: str) -> None:
@@ -16,7 +21,7 @@ def add_options(parser: argparse.ArgumentParser, config: type, title: str) -> No
         title: heading of the group in the help text.
     """
     group = parser.add_argument_group(title)
-    for field in dataclasses.fields(config):
+    for field in fields(config):
         text = f"{field.metadata['help']} (default: {_shown(field.default)})".replace("%", "%%")
         option: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text, "dest": field.name}
         if field.type is bool:
@@ -31,8 +36,51 @@ def add_options(parser: argparse.ArgumentParser, config: type, title: str) -> No
 
 def given(arguments: argparse.Namespace, config: type) -> dict[str, Any]:
     """The fields of a dataclass that were given on the command line."""
-    names = {field.name for field in dataclasses.fields(config)}
+    names = {field.name for field in fields(config)}
     return {name: value for name, value in vars(arguments).items() if name in names}
+
+
+def varied(text: str) -> tuple[str, list[Any]]:
+    """A setting and the values that it is to take, from ``name=a,b,...``; ``a..b`` are all whole numbers in between.
+
+    Args:
+        text: as on the command line; several values of a setting that is a list stand apart by semicolons.
+
+    Returns:
+        Its name and the values.
+
+    Raises:
+        ConfigError: if there is no such setting, or a value is none of its kind.
+
+    Example:
+        >>> from hanjax.options import varied
+        >>> varied("seed=0..3"), varied("learning-rate=0.01,0.003")
+        (('seed', [0, 1, 2, 3]), ('learning_rate', [0.01, 0.003]))
+    """
+    name, _, values = text.partition("=")
+    name = name.strip().replace("-", "_")
+    kinds = {field.name: field.type for part in (PanelConfig, ModelConfig, TrainConfig) for field in fields(part)}
+    check_names([name], kinds, "the settings")
+    kind = kinds[name]
+    if span := re.fullmatch(r"\s*(\d+)\.\.(\d+)\s*", values):
+        return name, list(range(int(span[1]), int(span[2]) + 1))
+    listed = typing.get_origin(kind) is tuple
+    texts = [value.strip() for value in values.split(";" if listed else ",") if value.strip()]
+    if not texts:
+        raise ConfigError(f"{name}: expected values to vary it over, as in {name}=A,B, got {text!r}.")
+    return name, [_value(name, value, kind) for value in texts]
+
+
+def _value(name: str, text: str, kind: Any) -> Any:
+    if kind is bool:
+        require(text.lower() in ("true", "false"), name, text, "true or false")
+        return text.lower() == "true"
+    if typing.get_origin(kind) is Literal:
+        return text  # the settings check it
+    try:
+        return _Parse(kind)(text)
+    except argparse.ArgumentTypeError as error:
+        raise ConfigError(f"{name}: {error}.") from None
 
 
 class _Parse:

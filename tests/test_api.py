@@ -9,7 +9,7 @@ import pytest
 from sklearn import metrics
 
 import hanjax
-from hanjax.api import _prepare
+from hanjax.api import prepare
 from hanjax.data.dates import parse_date
 from hanjax.data.splits import deal_accounts
 from hanjax.errors import ConfigError, DataError, RunError
@@ -50,7 +50,7 @@ def test_training_reads_no_test_account():
     mine = accounts["account_id"].isin(test)
     accounts["employees"] = accounts["employees"].mask(mine, 10**9)
     changed = data._replace(events=events, individuals=people, accounts=accounts)
-    run, panel = _prepare(changed, trained.CONFIG)
+    run, panel = prepare(changed, trained.CONFIG)
     expected = trained.trained()
     assert run.encoding == expected.encoding and run.fingerprint == expected.fingerprint
     assert run.positive_weight == expected.positive_weight and run.split.equals(expected.split)
@@ -62,7 +62,7 @@ def test_validation_accounts_do_not_change_what_is_fitted():
     events = data.events.assign(
         activity=data.events["activity"].astype(object).mask(data.events["account_id"].isin(mine), "never seen")
     )
-    run, panel = _prepare(data._replace(events=events), trained.CONFIG)
+    run, panel = prepare(data._replace(events=events), trained.CONFIG)
     assert run.encoding == trained.trained().encoding and run.fingerprint != trained.trained().fingerprint
     assert any("training never saw: never seen" in note for note in panel.notes)
 
@@ -71,7 +71,7 @@ def test_the_balanced_weight_is_that_of_the_training_samples():
     panel = trained.panel()
     label = panel.batch.label[panel.samples["account_id"].isin(part("train")), 0]
     assert trained.trained().positive_weight == pytest.approx((label == 0).sum() / (label == 1).sum())
-    run, _ = _prepare(trained.market(), trained.CONFIG.replace(positive_weight=7.0))
+    run, _ = prepare(trained.market(), trained.CONFIG.replace(positive_weight=7.0))
     assert run.positive_weight == 7.0
 
 
@@ -96,7 +96,7 @@ def test_networks_validate_each_other_on_all_training_accounts():
     assert set(run.split) == {"train", "test"}
     assert run.metrics["validation"]["auc"] == run.history["validation_auc"].max()
     # The same from the parameters: each training sample is scored by the network that did not learn from it.
-    _, panel = _prepare(trained.market(), config)
+    _, panel = prepare(trained.market(), config)
     own = jax.jit(run.network.train)(run.params, panel.batch, None).logit[..., 0]
     part, label = deal_accounts(panel, 2, seed=config.train.seed), panel.batch.label[:, 0]
     known = ~np.isnan(label)
@@ -234,7 +234,7 @@ def test_until_is_in_the_time_zone_of_the_settings():
 @pytest.mark.parametrize("until", ["soon", "2021-02-31"])
 def test_what_is_no_date_is_refused(until):
     with pytest.raises(ConfigError, match=f"until: '{until}' is not a date"):
-        _prepare(trained.market(), trained.CONFIG.replace(until=until))
+        prepare(trained.market(), trained.CONFIG.replace(until=until))
 
 
 def test_data_are_tables_or_a_folder(tmp_path):

@@ -30,7 +30,8 @@ ALLOWED = {
     "report": BASE | {"plot", "evaluation", "scoring"},
     "checks": BASE | {"scoring", "data", "nn", "run"},
     "api": BASE | {*LIBRARY},
-    **{name: BASE | {*LIBRARY, "api"} | FRONT for name in FRONT},
+    "population": BASE | {*LIBRARY, "api"},
+    **{name: BASE | {*LIBRARY, "api", "population"} | FRONT for name in FRONT},
     "__main__": FRONT,
 }
 """The rule: what the modules of each part may import. A new part has to be added here."""

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hanjax.api import _prepare
+from hanjax.api import prepare
 from hanjax.config import TrainConfig
 from hanjax.data.log import NEVER
 from hanjax.data.splits import TEST, TRAIN, VALIDATION, deal_accounts, known_before, split_accounts, take_accounts
@@ -195,8 +195,8 @@ def test_training_until_a_date_is_training_on_what_was_written_by_then(constant)
         roles = people["source_of_arrival"].mask(people["arrived_at"] >= UNTIL, "an advertisement")
         data = data._replace(individuals=people.assign(source_of_arrival=roles))
     config = trained.CONFIG.replace(until="2021-02-24 12:00", validation=0.3)
-    run, panel = _prepare(data, config)
-    expected, by_hand = _prepare(cut_by_hand(data, UNTIL), config)
+    run, panel = prepare(data, config)
+    expected, by_hand = prepare(cut_by_hand(data, UNTIL), config)
     assert run.encoding == expected.encoding and run.sizes == expected.sizes
     assert run.split.equals(expected.split) and TEST not in set(run.split)
     assert run.fingerprint == expected.fingerprint and run.positive_weight == expected.positive_weight
