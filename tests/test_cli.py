@@ -51,6 +51,21 @@ def test_fit_is_the_functions(place, capsys):
     trained.assert_same_scores(*scores)
 
 
+def test_sweep_is_the_functions(place, tmp_path, capsys):
+    swept = ["sweep", place / "data", "--out", tmp_path / "some", "--config", place / "settings.json", "--epochs", "1"]
+    vary = ["--vary", "learning-rate=0.01,0.003", "--vary", "seed=0..4"]
+    assert run(*swept, *vary, "--random", "2", "--together", "2") == 0
+    table = pd.read_csv(tmp_path / "some" / "table.csv", index_col="model")
+    assert list(table.columns[:2]) == ["learning_rate", "seed"] and len(table) == 2
+    best = table["validation_auc"].idxmax()
+    printed = capsys.readouterr().out
+    assert "Population of 2 models" in printed and f"hanjax evaluate {tmp_path}/some/{best:03d} " in printed
+    again = hanjax.load(tmp_path / "some" / f"{best:03d}")
+    assert again.config.train.seed == table.loc[best, "seed"] and again.config.train.split_seed == 0
+    assert run(*swept, *vary, "--random", "2") == 1 and "resume" in capsys.readouterr().err
+    assert run(*swept, *vary, "--random", "2", "--resume") == 0
+
+
 def test_options_stand_over_the_file(place, tmp_path):
     (tmp_path / "few.toml").write_text("[train]\nepochs = 7\nvalidation = 0.3\n[panel]\nwindow = 3\n")
     parser = cli._parser("fit", "", out="")
