@@ -1,4 +1,4 @@
-"""What is each ingredient of the recommended preset worth? One left out, or exchanged, at a time.
+"""What is each ingredient of the recommended preset worth? One left out, added or exchanged at a time.
 
 Command:  python -m benchmarks.ablation [--out FOLDER] [--data market|asfi] [--rows NAME ...] [--seeds 1] [--quick]
 Time:     one to two hours on two cores for either; finished rows are kept in FOLDER
@@ -18,6 +18,7 @@ from typing import Any
 import hanjax
 from benchmarks.asfi import markdown, table, train, worlds_of
 from benchmarks.machine import describe_machine
+from hanjax.config import ACCOUNT_NUMBERS, MEMBER_NUMBERS
 from hanjax.reproduction.rows import Row, row_named
 from hanjax.reproduction.store import Store
 from hanjax.reproduction.worlds import simulated_world
@@ -27,15 +28,19 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "no-counts": ("order alone, no counts of a period", {"period_input": "sequence"}),
     "no-order": ("counts alone, no order", {"period_input": "counts"}),
     "no-account-numbers": ("no numbers of the account as of the cut-off", {"account_numbers": ()}),
-    "no-account-counts": (
-        "no counts of the whole account",
+    "no-total": (
+        "no total of the account's activities",
         {"account_numbers": ("periods_observed", "log_periods_observed", "individuals_so_far", "active_individuals")},
     ),
-    "no-member-numbers": ("no numbers of the members", {"member_numbers": ()}),
+    "account-counts": (
+        "counts of each activity of the account, in place of their total",
+        {"account_numbers": tuple(name for name in ACCOUNT_NUMBERS if name != "activities")},
+    ),
+    "member-numbers": ("numbers of the members, too", {"member_numbers": MEMBER_NUMBERS}),
     "one-horizon": ("the next period alone", {"horizons": (1,)}),
     "no-dropout": ("no dropout", {"dropout": 0.0, "member_dropout": 0.0}),
     "no-decay": ("no weight decay", {"weight_decay": 0.0}),
-    "no-averaging": ("no moving average of the parameters", {"ema_epochs": 0.0}),
+    "averaging": ("a moving average of the parameters", {"ema_epochs": 2.0}),
     "one-network": ("one network", {"ensemble": 1, "cross_validation": False}),
     "other-members": ("members are those active within the window", {"membership": "active"}),
     "paper-widths": ("the paper's widths", {"activity_width": 40, "window_width": 20, "member_width": 20}),
@@ -43,7 +48,7 @@ CHANGES: dict[str, tuple[str, dict[str, Any]]] = {
     "set-transformer": ("set transformer over members", {"aggregator": "set_transformer", "account_head": False}),
     "gru-attention": ("the paper's GRU and attention", {"aggregator": "gru_attention", "account_head": False}),
 }
-"""What is left out or exchanged, by name of the row."""
+"""What is left out, added or exchanged, by name of the row."""
 
 
 def rows_for(data: str) -> dict[str, Row]:

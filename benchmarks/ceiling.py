@@ -38,7 +38,6 @@ WIDE = Row(
         ("window_width", 20),
         ("member_width", 20),
         ("dropout", 0.3),
-        ("ema_epochs", 1.0),
         ("ensemble", 2),
         ("cross_validation", False),
     ),

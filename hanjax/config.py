@@ -87,8 +87,8 @@ class PanelConfig:
     @classmethod
     def recommended(cls) -> "PanelConfig":
         """Order and volume, ages as of the cut-off, and conversions within three horizons as joint targets."""
-        numbers = tuple(name for name in ACCOUNT_NUMBERS if name != "activities")
-        return cls(volumes=True, member_numbers=MEMBER_NUMBERS, account_numbers=numbers, horizons=(1, 4, 13))
+        numbers = tuple(name for name in ACCOUNT_NUMBERS if name != "activity_counts")
+        return cls(volumes=True, account_numbers=numbers, horizons=(1, 4, 13))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,8 +231,8 @@ class TrainConfig:
 
     @classmethod
     def recommended(cls) -> "TrainConfig":
-        """Four networks, each with its own accounts to choose the epoch, and moving averages of their parameters."""
-        return cls(epochs=40, weight_decay=0.1, ema_epochs=2.0, ensemble=4, cross_validation=True)
+        """Four networks with decaying weights, each with its own accounts to choose the epoch."""
+        return cls(epochs=40, weight_decay=0.1, ensemble=4, cross_validation=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,7 +263,7 @@ class Config:
 
     @classmethod
     def recommended(cls) -> "Config":
-        """Mean log-odds of order and volume, ages as of the cut-off, three horizons, dropout, averages, an ensemble."""
+        """Mean log-odds of order and volume, ages as of the cut-off, three horizons, dropout, an ensemble."""
         return cls(panel=PanelConfig.recommended(), model=ModelConfig.recommended(), train=TrainConfig.recommended())
 
     def to_dict(self) -> dict[str, Any]:
