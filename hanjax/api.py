@@ -87,6 +87,7 @@ def fit(
     config: Config | None = None,
     resume: bool = False,
     progress: bool = False,
+    devices: int | None = 1,
 ) -> Run:
     """Trains a model on the training accounts of a data set.
 
@@ -99,6 +100,8 @@ def fit(
         config: all settings; None for the defaults, ``Config.paper()`` for the paper's.
         resume: continue the training in ``out`` where it stopped, to the same bits.
         progress: show a bar with loss and AUC.
+        devices: among how many of this process's devices the samples of each step are dealt; None for all. The result
+            is that of one, but for rounding and for what dropout leaves out.
 
     Returns:
         The run.
@@ -117,9 +120,10 @@ def fit(
     Source: section 5.3 of the paper for the training, 7.1 for the split.
     """
     from hanjax.training.checkpoint import Checkpoints  # Orbax takes a while to import
+    from hanjax.training.devices import mesh_of
     from hanjax.training.fit import fit_panel, tqdm_progress
 
-    config = _settings(config, Config)
+    config, mesh = _settings(config, Config), mesh_of(devices)
     if resume and out is None:
         raise RunError("resume: there is nothing to continue without a folder. Name it with `out`.")
     run, panel = prepare(_tables(data), config)
@@ -142,6 +146,7 @@ def fit(
             checkpoints=checkpoints,
             resume=resume,
             progress=tqdm_progress(config.train.epochs) if progress else None,
+            mesh=mesh,
         )
     finally:
         if checkpoints is not None:

@@ -173,13 +173,14 @@ def fit(argv: Sequence[str]) -> None:
     parser = _parser("fit", "Trains a model on a data set.", out="the run folder (default: run)")
     parser.add_argument("data", metavar="DATA", help="folder of the tables")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted training, to the same bits")
+    parser.add_argument("--devices", metavar="N", type=int, default=1, help="among how many devices a step is dealt")
     parser.add_argument("--preset", choices=PRESETS, default="default", help="the settings to start from")
     for part, title in ((PanelConfig, "data"), (ModelConfig, "model"), (TrainConfig, "training")):
         add_options(parser, part, title)
     arguments = parser.parse_args(argv)
     config = _settings(arguments, PRESETS[arguments.preset]())
     out = arguments.out or Path("run")
-    _fit(arguments.data, out, config, resume=arguments.resume)
+    _fit(arguments.data, out, config, resume=arguments.resume, devices=arguments.devices)
     print(f"Next: {shlex.join(['hanjax', 'evaluate', str(out), arguments.data])}")
 
 
@@ -226,10 +227,10 @@ def sweep(argv: Sequence[str]) -> None:
         print(f"Next: {shlex.join(['hanjax', 'evaluate', str(best), arguments.data])}")
 
 
-def _fit(data: str | Path, out: Path, config: Config, *, resume: bool) -> None:
+def _fit(data: str | Path, out: Path, config: Config, *, resume: bool, devices: int = 1) -> None:
     from hanjax import api
 
-    run = api.fit(data, out, config=config, resume=resume, progress=True)
+    run = api.fit(data, out, config=config, resume=resume, progress=True, devices=devices)
     print(f"{out}: {run}")
 
 

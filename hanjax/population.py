@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from hanjax.data.splits import TRAIN, VALIDATION, deal_accounts
 from hanjax.errors import ConfigError, RunError
 from hanjax.evaluation.intervals import account_weights, interval, resampled_auc
 from hanjax.run import Run
+from hanjax.training.devices import mesh_of
 from hanjax.training.fit import tqdm_progress
 from hanjax.training.population import Member, fit_members
 from hanjax.types import Panel, Tables
@@ -126,7 +128,8 @@ def fit_population(
         vary: values by setting, all of whose combinations are trained; or one mapping a model.
         out: a folder that gets a run folder for every model, and table.csv; None to keep them in memory.
         config: all other settings; None for the defaults.
-        together: how many models at once, at most; None for 8 on a CPU and 64 on an accelerator.
+        together: how many models at once, at most; None for 8 on a CPU and 64 on an accelerator, for each device. If
+            there are several devices, the models are dealt among as many as divide their number.
         resume: take models that are there already, and train the others.
         progress: show a bar over the epochs of each group.
 
@@ -185,7 +188,7 @@ def fit_population(
                     runs[number], done = Run.read(own.folder), True
             if not done:
                 waiting.append(number)
-        most = together or (8 if jax.default_backend() == "cpu" else 64)
+        most = together or jax.local_device_count() * (8 if jax.default_backend() == "cpu" else 64)
         for begin in range(0, len(waiting), most):
             some = waiting[begin : begin + most]
             for number, error in zip(some, _train([runs[n] for n in some], panel, progress), strict=True):
@@ -265,6 +268,7 @@ def _train(runs: Sequence[Run], panel: Panel, progress: bool) -> list[RunError |
         runs[0].network if same else dataclasses.replace(runs[0], config=_shape(runs[0].config)).network,
         members,
         parts=parts,
+        mesh=mesh_of(math.gcd(len(runs), jax.local_device_count())),
         progress=tqdm_progress(max(run.config.train.epochs for run in runs)) if progress else None,
     )
     account, ids = pd.factorize(panel.samples["account_id"].to_numpy()[trained.rows])

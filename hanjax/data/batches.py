@@ -12,7 +12,7 @@ but the epoch itself: neither on earlier epochs, so that a resumed run sees the 
 uninterrupted one, nor on a guess, so that it cannot overflow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,7 +55,7 @@ class Plan(NamedTuple):
 
     def restored(self, values: np.ndarray) -> np.ndarray:
         """Puts what was computed of each sample ``[T, B, ...]`` in the order of the rows that were planned for."""
-        ordered = np.empty((self.mask.sum(), *values.shape[2:]), values.dtype)
+        ordered = np.empty((self.mask.sum(), *values.shape[self.mask.ndim :]), values.dtype)
         ordered[self.order[self.mask]] = values[self.mask]
         return ordered
 
@@ -102,6 +102,7 @@ def plan_epoch(
     batch_size: int,
     seed: UInt[np.ndarray, " words"] | None,
     forests: Forests | None = None,
+    shards: int | None = None,
 ) -> Plan:
     """Plans one pass over the given samples in minibatches, each sample once.
 
@@ -115,9 +116,11 @@ def plan_epoch(
         seed: any number of uint32 words that determine the order, such as a JAX key's data; None deals them
             in the order given.
         forests: ``Forests.of(batch)``, which every epoch needs anew; None to find them.
+        shards: among how many devices each step's samples are dealt; None for no such axis.
 
     Returns:
-        The plan of the ``ceil(n / batch_size)`` steps.
+        The plan of the ``ceil(n / batch_size)`` steps; with ``shards`` all arrays are ``[T, shards, ...]``, and a step
+        has the same samples as without.
 
     Raises:
         DataError: if there is no sample, or a row lies outside the panel.
@@ -130,7 +133,11 @@ def plan_epoch(
         >>> plan.samples.tolist(), plan.mask[-1].tolist()
         ([[0, 3], [1, 4], [2, 4]], [True, False])
     """
-    return _laid_out(batch, rows, [_deal(batch, rows, batch_size, seed)], forests)
+    steps = -(-len(rows) // batch_size)
+    if shards is None:
+        return _laid_out(batch, rows, [_deal(batch, rows, steps, seed)], forests)
+    plan = _laid_out(batch, rows, [_deal(batch, rows, shards * steps, seed)], forests)
+    return _each(plan, lambda array: array.reshape(shards, steps, *array.shape[1:]).swapaxes(0, 1))
 
 
 def plan_epochs(
@@ -157,16 +164,17 @@ def plan_epochs(
         DataError: if there is no sample, or a row lies outside the panel.
     """
     distinct, which = np.unique(np.stack([np.ravel(seed) for seed in seeds]), axis=0, return_inverse=True)
-    plan = _laid_out(batch, rows, [_deal(batch, rows, batch_size, seed) for seed in distinct], forests)
-    steps = len(plan.samples) // len(distinct)
+    steps = -(-len(rows) // batch_size)
+    plan = _laid_out(batch, rows, [_deal(batch, rows, steps, seed) for seed in distinct], forests)
+    return _each(plan, lambda array: array.reshape(len(distinct), steps, *array.shape[1:])[which.ravel()])
 
-    def by_pass(part: Any) -> Any:
-        if isinstance(part, np.ndarray):
-            return part.reshape(len(distinct), steps, *part.shape[1:])[which.ravel()]
-        parts = map(by_pass, part)
-        return type(part)._make(parts) if hasattr(part, "_make") else tuple(parts)
 
-    return by_pass(plan)
+def _each(plan: Any, change: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """Changes every array of a plan."""
+    if isinstance(plan, np.ndarray):
+        return change(plan)
+    parts = [_each(part, change) for part in plan]
+    return type(plan)._make(parts) if hasattr(plan, "_make") else tuple(parts)
 
 
 def _laid_out(batch: Batch, rows: Int[np.ndarray, " n"], passes: Sequence[_Dealt], forests: Forests | None) -> Plan:
@@ -246,16 +254,13 @@ FEW = 4
 """Groups of up to so many members, of up to twice as many, of up to four times as many and so on are kept apart."""
 
 
-def _deal(
-    batch: Batch, rows: Int[np.ndarray, " n"], batch_size: int, seed: UInt[np.ndarray, " words"] | None
-) -> _Dealt:
+def _deal(batch: Batch, rows: Int[np.ndarray, " n"], steps: int, seed: UInt[np.ndarray, " words"] | None) -> _Dealt:
     """Deals samples to the steps of one pass."""
     rows, n = np.asarray(rows), len(batch.mask)
     if len(rows) == 0:
         raise DataError(f"There is no sample to plan for (the panel has {n:,}).")
     if rows.min() < 0 or rows.max() >= n:
         raise DataError(f"Samples {rows.min()} to {rows.max()} were asked for, but the panel has only 0 to {n - 1}.")
-    steps = -(-len(rows) // batch_size)
     order = np.arange(len(rows))
     if seed is not None:
         order = np.random.default_rng([int(word) for word in np.ravel(seed)]).permutation(order)

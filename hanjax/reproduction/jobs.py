@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import jax
+
 from hanjax.config import Config, PanelConfig
 from hanjax.errors import HanjaxError
 from hanjax.reproduction.learn import learn
@@ -83,6 +85,9 @@ def run_jobs(jobs: Sequence[Job], store: Store, *, progress: Progress | None = N
     for number, job in enumerate(waiting, 1):
         if progress is not None:
             progress(f"{job.world.name}: {job.row.name}, seed {job.seed} ({number} of {len(waiting)})", done, total)
+        if number > 1 and job.row != waiting[number - 2].row:
+            # Each program takes thousands of mappings of memory, of which a process may have 65,530 on Linux.
+            jax.clear_caches()
         started = time.perf_counter()
         finished = Finished(job.key, 0.0)
         try:

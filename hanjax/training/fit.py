@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from jax.sharding import Mesh
 from jaxtyping import Float, Int, PyTree
 
 from hanjax.config import TrainConfig
@@ -108,6 +109,7 @@ def fit_panel(
     checkpoints: Checkpoints | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    mesh: Mesh | None = None,
 ) -> Fitted:
     """Trains a network on the weighted cross-entropy, and keeps the epoch that validates best.
 
@@ -130,6 +132,8 @@ def fit_panel(
         resume: continue after the latest checkpoint, if there is one, instead of starting anew. That the data and the
             settings (but ``epochs`` and ``patience``) are still the same is up to the caller.
         progress: called after every epoch; None for silence. See ``tqdm_progress``.
+        mesh: devices in a row among which the samples of each step are dealt; None for one device. Without dropout the
+            result is that of one device, but for rounding; with dropout others are left out.
 
     Returns:
         The parameters of the best epoch (their moving average, with ``ema_epochs``), and the history.
@@ -159,7 +163,8 @@ def fit_panel(
     key = jax.random.key(config.seed)
     label = np.asarray(batch.label)[train_rows]
     weight = balanced_weight(label) if config.positive_weight is None else config.positive_weight
-    compiled, hyperparameters = programs(network, config), Hyperparameters.of(config, weight)
+    compiled, hyperparameters = programs(network, config, mesh=mesh), Hyperparameters.of(config, weight)
+    shards = None if mesh is None else mesh.size
     initial_logit = base_rate_logit(label, positive_weight=weight)
     params = own(network.init(jax.random.fold_in(key, 0), jnp.asarray(initial_logit)))
     training = Training(compiled.start(params), own(params), Best(0, np.nan, np.nan), ())
@@ -172,11 +177,11 @@ def fit_panel(
 
     def plan(epoch: int) -> Plan:
         seed = np.asarray(jax.random.key_data(jax.random.fold_in(key, epoch)))
-        return plan_epoch(batch, train_rows, batch_size=config.batch_size, seed=seed, forests=forests)
+        return plan_epoch(batch, train_rows, batch_size=config.batch_size, seed=seed, forests=forests, shards=shards)
 
-    panel, apart = jax.device_put(batch), None if parts is None else jnp.asarray(parts)
+    panel, apart = compiled.put(batch), None if parts is None else jnp.asarray(parts)
     rows = validation_rows if parts is None else train_rows
-    validate = _validation(batch, forests, rows, compiled, config, weight, apart)
+    validate = _validation(batch, forests, rows, compiled, config, weight, apart, shards)
     epoch, upcoming = len(training.history), None
     try:
         while not finished(epoch, training.best, config):
@@ -267,13 +272,14 @@ def _validation(
     config: TrainConfig,
     positive_weight: float,
     apart: jax.Array | None,
+    shards: int | None,
 ) -> Callable[[PyTree, Batch], tuple[float, float]]:
     """Makes a function of parameters and panel that gives the AUC and the log-loss on the samples; NaN without any."""
     if len(rows) == 0:
         return lambda params, panel: (np.nan, np.nan)
     rows = with_outcome(batch, rows, "validation")
-    plan = plan_epoch(batch, rows, batch_size=config.batch_size, seed=None, forests=forests)
-    label, on_device = np.asarray(batch.label)[rows], jax.device_put(plan)
+    plan = plan_epoch(batch, rows, batch_size=config.batch_size, seed=None, forests=forests, shards=shards)
+    label, on_device = np.asarray(batch.label)[rows], plan if shards else jax.device_put(plan)
 
     def validate(params: PyTree, panel: Batch) -> tuple[float, float]:
         logit = plan.restored(np.asarray(compiled.predict(params, panel, on_device, apart)))

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from jax.sharding import Mesh
 from jaxtyping import Bool, Float, Int, PyTree
 
 from hanjax.config import TrainConfig
@@ -68,6 +69,7 @@ def fit_members(
     *,
     parts: Int[np.ndarray, " N"] | None = None,
     progress: Progress | None = None,
+    mesh: Mesh | None = None,
 ) -> Trained:
     """Trains several models on one panel, as ``fit_panel`` would train each alone, with the same samples apart.
 
@@ -83,6 +85,7 @@ def fit_members(
         members: how each is trained; all that makes another program has to be the same, see ``SHARED``.
         parts: as ``fit_panel`` takes them.
         progress: called after every epoch with the mean over the models that are still learning.
+        mesh: devices in a row among which the models are dealt, a number that divides theirs; None for one device.
 
     Returns:
         The models.
@@ -113,7 +116,7 @@ def fit_members(
     balanced = balanced_weight(label)
     weights = [balanced if config.positive_weight is None else config.positive_weight for config in configs]
     keys = [jax.random.key(config.seed) for config in configs]
-    compiled = programs(network, first, together=True)
+    compiled = programs(network, first, together=True, mesh=mesh)
     initial = jnp.stack([base_rate_logit(label, positive_weight=weight) for weight in weights])
     params = own(jax.vmap(network.init)(_folded(keys, 0), initial))
     each = [
@@ -121,7 +124,7 @@ def fit_members(
         for member, weight in zip(members, weights, strict=True)
     ]
     numbers = jax.tree.map(lambda *values: jnp.asarray(values, jnp.float32), *each)
-    panel, apart = jax.device_put(batch), None if parts is None else jnp.asarray(parts)
+    panel, apart = compiled.put(batch), None if parts is None else jnp.asarray(parts)
     forests = Forests.of(batch)
     rows = validation_rows if parts is None else train_rows
     rows = with_outcome(batch, rows, "validation") if len(rows) else np.zeros(0, int)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PyTree
 
 from hanjax.config import TrainConfig
@@ -137,6 +138,7 @@ class Programs(NamedTuple):
     """The compiled programs of training one network, or several side by side.
 
     Args:
+        put: ``put(tree) -> tree``: onto the device, or onto every one.
         start: ``start(params) -> TrainState``.
         run_epoch: ``run_epoch(state, panel, plan, key, hyperparameters, apart) -> (state, measurements)``; the state
             given is used up. ``apart [N]`` names for each sample of the panel the network of an ensemble that does not
@@ -147,6 +149,7 @@ class Programs(NamedTuple):
     panel, the plan of a prediction and ``apart`` are the same for all.
     """
 
+    put: Callable[[PyTree], PyTree]
     start: Callable[[PyTree], TrainState]
     run_epoch: Compiled
     predict: Compiled
@@ -157,19 +160,23 @@ class Programs(NamedTuple):
         return self.run_epoch.compilations + self.predict.compilations
 
 
-def programs(network: Network, config: TrainConfig, *, together: bool = False) -> Programs:
+def programs(network: Network, config: TrainConfig, *, together: bool = False, mesh: Mesh | None = None) -> Programs:
     """Makes the programs that train a network; asking again with such settings gives the ones already compiled.
 
     Args:
         network: the model, as pure functions.
         config: whose loss it is, and whether there is a moving average.
         together: for several models side by side.
+        mesh: devices in a row that share the work, the models or, of a single one, the samples of each step, for which
+            plans have an axis of shards behind the steps; None for one device.
     """
-    return _programs(network, config.loss, config.ema_epochs > 0, together)
+    return _programs(network, config.loss, config.ema_epochs > 0, together, mesh)
 
 
 @functools.lru_cache(maxsize=8)
-def _programs(network: Network, whose: str, averages: bool, together: bool) -> Programs:
+def _programs(network: Network, whose: str, averages: bool, together: bool, mesh: Mesh | None) -> Programs:
+    axis = None if mesh is None or together else mesh.axis_names[0]  # over which a step's samples are spread
+
     def optimizer_of(by: Hyperparameters) -> optax.GradientTransformation:
         adam = optax.adamw(by.learning_rate, weight_decay=by.weight_decay, mask=_decays)
         return optax.chain(optax.clip_by_global_norm(by.gradient_clip), adam)
@@ -180,18 +187,29 @@ def _programs(network: Network, whose: str, averages: bool, together: bool) -> P
         optimizer = optimizer_of(by)
 
         def one_step(state: TrainState, step: tuple[Plan, Array]) -> tuple[TrainState, Measurements]:
-            batch = gather(panel, step[0])
+            batch, key_of_step = gather(panel, step[0]), jax.random.fold_in(key, step[1])
+            if axis is not None:
+                key_of_step = jax.random.fold_in(key_of_step, jax.lax.axis_index(axis))
 
             def loss_of(params: PyTree) -> tuple[Float[Array, ""], Int[Array, ""]]:
-                output = network.train(params, batch, jax.random.fold_in(key, step[1]), by.dropout)
+                output = network.train(params, batch, key_of_step, by.dropout)
                 logit, label, where = of_account(output, batch) if whose == "account" else of_individuals(output, batch)
                 label, where = jnp.broadcast_to(label, logit.shape), jnp.broadcast_to(where, logit.shape)
                 if apart is not None:
                     learns = apart[step[0].samples][None] != jnp.arange(len(logit))[:, None]
                     where = where & jnp.expand_dims(learns, range(2, logit.ndim))
-                return cross_entropy_loss(logit, label, positive_weight=by.positive_weight, where=where), where.sum()
+                loss, outcomes = (
+                    cross_entropy_loss(logit, label, positive_weight=by.positive_weight, where=where),
+                    where.sum(),
+                )
+                if axis is None:
+                    return loss, outcomes
+                all_outcomes = jax.lax.psum(outcomes, axis)
+                return loss * outcomes / jnp.maximum(all_outcomes, 1), all_outcomes
 
             (loss, outcomes), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+            if axis is not None:
+                loss, gradient = jax.lax.psum((loss, gradient), axis)
             updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
             params = optax.apply_updates(state.params, updates)
             measured = Measurements(loss, outcomes, optax.tree.norm(gradient))
@@ -235,10 +253,42 @@ def _programs(network: Network, whose: str, averages: bool, together: bool) -> P
     if together:
         start, run_epoch = jax.vmap(start), jax.vmap(run_epoch, in_axes=(0, None, 0, 0, 0, None))
         predict = jax.vmap(predict, in_axes=(0, None, None, None))
+    put = state_at = jax.device_put
+    if mesh is not None:
+        run_epoch, predict = _over(mesh, run_epoch, predict, together=together)
+        everywhere = NamedSharding(mesh, PartitionSpec())
+        dealt = NamedSharding(mesh, PartitionSpec(*mesh.axis_names)) if together else everywhere
+        put, state_at = (functools.partial(jax.device_put, device=where) for where in (everywhere, dealt))
     return Programs(
-        start=start,
+        put=put,
+        start=lambda params: state_at(start(params)),
         run_epoch=Compiled(run_epoch, donate_argnums=0),
         predict=Compiled(predict),
+    )
+
+
+def _over(mesh: Mesh, run_epoch: Any, predict: Any, *, together: bool) -> tuple[Any, Any]:
+    """Spreads models, or the samples of each step, over the devices of a mesh."""
+    [axis] = mesh.axis_names
+    spread, same, shards = PartitionSpec(axis), PartitionSpec(), PartitionSpec(None, axis)
+    # Unchecked, as loops in the network begin with zeros that are the same on all devices, which the check refuses.
+    over = functools.partial(jax.shard_map, mesh=mesh, check_vma=False)
+    if together:
+        run_epoch = over(run_epoch, in_specs=(spread, same, spread, spread, spread, same), out_specs=spread)
+        return run_epoch, over(predict, in_specs=(spread, same, same, same), out_specs=spread)
+
+    def own(plan: Plan) -> Plan:
+        return jax.tree.map(lambda array: array[:, 0], plan)
+
+    def epoch_of_shard(state: Any, panel: Any, plan: Plan, key: Any, by: Any, apart: Any) -> Any:
+        return run_epoch(state, panel, own(plan), key, by, apart)
+
+    def prediction_of_shard(params: Any, panel: Any, plan: Plan, apart: Any) -> Any:
+        return jax.lax.all_gather(predict(params, panel, own(plan), apart), axis, axis=1)
+
+    return (
+        over(epoch_of_shard, in_specs=(same, same, shards, same, same, same), out_specs=same),
+        over(prediction_of_shard, in_specs=(same, same, shards, same), out_specs=same),
     )
 
 

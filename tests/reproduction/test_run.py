@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 
+import jax
 import numpy as np
 import pytest
 
@@ -82,6 +83,15 @@ def test_interrupted_anywhere_it_ends_in_the_same_report(whole, tmp_path, monkey
     )
     assert told(found) == told(whole)
     assert not any(row.split(",")[0] in " ".join(again) for row in started[:2] if "naive" not in row)
+
+
+def test_compiled_programs_go_with_their_row(tmp_path, monkeypatch):
+    """Each takes thousands of mappings of memory, of which a process may have only so many."""
+    cleared = []
+    monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(1))
+    few = {**SMALL, "rows": ["regression", "boosting", "latent-oracle"], "seeds": 2}
+    hanjax.reproduce(tmp_path, **few)
+    assert len(cleared) == 2  # boosting is trained twice in a row
 
 
 def test_the_report_is_made_of_report_json_alone(whole):
