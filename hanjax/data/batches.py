@@ -81,6 +81,12 @@ class Forests(NamedTuple):
         return cls(make_forest(*sequences, where=batch.activity_mask), make_forest(*windows, where=batch.period_mask))
 
 
+def places_taken(batch: Batch) -> Int[np.ndarray, " B"]:
+    """How many places each sample's members take: up to the last one's, as there may be empty ones before it."""
+    member_mask = np.asarray(batch.member_mask)
+    return np.max(member_mask * np.arange(1, member_mask.shape[1] + 1), axis=1, initial=0)
+
+
 class _Dealt(NamedTuple):
     """The samples of each step of one pass, small groups first.
 
@@ -264,9 +270,7 @@ def _deal(batch: Batch, rows: Int[np.ndarray, " n"], steps: int, seed: UInt[np.n
     order = np.arange(len(rows))
     if seed is not None:
         order = np.random.default_rng([int(word) for word in np.ravel(seed)]).permutation(order)
-    places = batch.members.shape[1]
-    # The place of the last member, since there may be empty places before it.
-    sizes = np.max(np.asarray(batch.member_mask) * np.arange(1, places + 1), axis=1, initial=0)[rows[order]]
+    places, sizes = batch.members.shape[1], places_taken(batch)[rows[order]]
     dealt, masks, blocks, size, begin = [], [], [], 0, 0
     while size < places or not blocks:
         above, size = size if blocks else -1, min(2 * size or FEW, places)

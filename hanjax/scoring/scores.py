@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import PyTree
 
+from hanjax.data.batches import FEW, places_taken
 from hanjax.data.distinct import capacity
 from hanjax.evaluation.calibration import probability, unweight
 from hanjax.nn.functional import Network
@@ -70,13 +71,33 @@ def score_panel(
     table = jnp.asarray(_padded(periods.value[: len(batch.sequences)], capacity(len(batch.sequences))))
     windows = _whole(programs["windows"](params, table, chunk) for _, chunk in _chunks(batch, _WINDOWS, _ROWS))
     table = jnp.asarray(_padded(windows.value[: len(batch.windows)], capacity(len(batch.windows))))
-    parts = []
-    for begin, chunk in _chunks(batch, _OF_SAMPLES, _SAMPLES):
-        parts.append(jax.device_get(programs["score"](params, table, chunk)))
-        if progress is not None:
-            progress(min(_SAMPLES, len(batch.mask) - begin))
-    scored: Scored = jax.tree.map(lambda array: array[: len(batch.mask)], _whole(parts))
-    return _frames(panel, scored, windows.weights, 1.0 if raw else positive_weight, horizons)
+    few = places_taken(batch) <= FEW
+    parts, order = [], np.concatenate([np.flatnonzero(few), np.flatnonzero(~few)])
+    for rows, places in ((order[: few.sum()], FEW), (order[few.sum() :], batch.members.shape[1])):
+        for begin, chunk in _chunks(_of(batch, rows, places), _OF_SAMPLES, _SAMPLES):
+            count = min(_SAMPLES, len(rows) - begin)
+            scored = jax.device_get(programs["score"](params, table, chunk))
+            parts.append(jax.tree.map(lambda array, count=count: array[:count], _with_places(scored, batch)))
+            if progress is not None:
+                progress(count)
+    found: Scored = jax.tree.map(lambda array: array[np.argsort(order)], _whole(parts))
+    return _frames(panel, found, windows.weights, 1.0 if raw else positive_weight, horizons)
+
+
+def _of(batch: Batch, rows: np.ndarray, places: int) -> Batch:
+    """Some samples, with the first places for members alone."""
+    there = {name: getattr(batch, name)[rows] for name in _OF_SAMPLES.rows if getattr(batch, name) is not None}
+    cut = {name: there[name][:, :places] for name in ("members", "member_windows", "member_numbers") if name in there}
+    return batch._replace(**there | cut)
+
+
+def _with_places(scored: Scored, batch: Batch) -> Scored:
+    """Scores with zeros in the places that small groups were computed without."""
+    share, logit = scored.member_share, scored.member_logit
+    missing = (0, batch.members.shape[1] - share.shape[1])
+    return scored._replace(
+        member_share=np.pad(share, [(0, 0), missing]), member_logit=np.pad(logit, [(0, 0), missing, (0, 0)])
+    )
 
 
 @functools.lru_cache(maxsize=8)
