@@ -14,7 +14,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from hanjax.api import Data, prepare, read
-from hanjax.config import Config, PanelConfig, TrainConfig
+from hanjax.config import Config, TrainConfig
 from hanjax.data.splits import TRAIN, VALIDATION, deal_accounts
 from hanjax.errors import ConfigError, RunError
 from hanjax.evaluation.intervals import account_weights, interval, resampled_auc
@@ -56,9 +56,11 @@ class Population:
         """The model that validates best; that figure of it is too good, as it is the highest of many.
 
         Raises:
-            RunError: if every training failed.
+            RunError: if every training failed, or there was nothing to choose by.
         """
-        return self._ranked()[0]
+        if len(runs := self._ranked()) > 1 and self.table["validation_auc"].isna().all():
+            raise RunError("best: no model has a validation AUC. Keep accounts for it with `validation`.")
+        return runs[0]
 
     def ensemble(self, n: int | None = None) -> Run:
         """The ``n`` models that validate best, as one that answers with the mean of their log-odds.
@@ -169,12 +171,11 @@ def fit_population(
         ]
         return pd.DataFrame(rows).rename_axis("model")
 
-    encoded: tuple[PanelConfig, tuple[Any, ...], Run, Panel] | None = None
+    encoded: tuple[str, Run, Panel] | None = None
     for shape, group in _by_shape(configs):
-        split = tuple(getattr(shape.train, name) for name in _OF_SPLIT)
-        if encoded is None or encoded[:2] != (shape.panel, split):
-            encoded = (shape.panel, split, *prepare(tables, shape))
-        _, _, template, panel = encoded
+        if encoded is None or encoded[0] != _data_of(shape):
+            encoded = (_data_of(shape), *prepare(tables, shape))
+        _, template, panel = encoded
         waiting = []
         for number in group:
             weight = configs[number].train.positive_weight
@@ -234,7 +235,12 @@ def _by_shape(configs: Sequence[Config]) -> list[tuple[Config, list[int]]]:
     groups: dict[Config, list[int]] = {}
     for number, config in enumerate(configs):
         groups.setdefault(_shape(config), []).append(number)
-    return sorted(groups.items(), key=lambda item: repr(item[0].panel))
+    return sorted(groups.items(), key=lambda item: _data_of(item[0]))
+
+
+def _data_of(config: Config) -> str:
+    """What the encoded data and the split depend on."""
+    return repr((config.panel, [getattr(config.train, name) for name in _OF_SPLIT]))
 
 
 def _shape(config: Config) -> Config:

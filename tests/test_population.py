@@ -92,6 +92,14 @@ def test_what_is_there_is_taken_and_the_rest_is_trained(population, folder, tmp_
         fit_population(trained.market(), {**VARY, "dropout": [0.0, 0.4]}, again, config=config, resume=True)
 
 
+def test_without_validation_accounts_there_is_no_best_one():
+    table = pd.DataFrame({"validation_auc": [np.nan, np.nan], "error": [None, None]})
+    population = hanjax.Population(table, (trained.trained(), trained.trained()))
+    with pytest.raises(RunError, match="`validation`"):
+        _ = population.best
+    assert population.ensemble().config.train.ensemble == 2
+
+
 def test_one_that_fails_is_told_and_can_be_tried_again():
     config = CONFIG.replace(aggregator="mean_log_odds")
     population = fit_population(trained.market(), {"learning_rate": [0.01, 1e38]}, config=config)
