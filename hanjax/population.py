@@ -58,7 +58,7 @@ class Population:
         Raises:
             RunError: if every training failed, or there was nothing to choose by.
         """
-        if len(runs := self._ranked()) > 1 and self.table["validation_auc"].isna().all():
+        if len(runs := self._ranked()) > 1 and bool(self.table["validation_auc"].isna().all()):
             raise RunError("best: no model has a validation AUC. Keep accounts for it with `validation`.")
         return runs[0]
 
