@@ -100,8 +100,10 @@ def fit(
         config: all settings; None for the defaults, ``Config.paper()`` for the paper's.
         resume: continue the training in ``out`` where it stopped, to the same bits.
         progress: show a bar with loss and AUC.
-        devices: among how many of this process's devices the samples of each step are dealt; None for all. The result
-            is that of one, but for rounding and for what dropout leaves out.
+        devices: among how many devices the samples of each step are dealt; None for all, also those of other processes
+            that ``jax.distributed.initialize`` has joined, each of which calls this with the same data and the same
+            ``out``, a folder that all of them see. The result is that of one device, but for rounding and for what
+            dropout leaves out.
 
     Returns:
         The run.
@@ -120,7 +122,7 @@ def fit(
     Source: section 5.3 of the paper for the training, 7.1 for the split.
     """
     from hanjax.training.checkpoint import Checkpoints  # Orbax takes a while to import
-    from hanjax.training.devices import mesh_of
+    from hanjax.training.devices import first_alone, first_process, mesh_of
     from hanjax.training.fit import fit_panel, tqdm_progress
 
     config, mesh = _settings(config, Config), mesh_of(devices)
@@ -129,8 +131,12 @@ def fit(
     run, panel = prepare(_tables(data), config)
     checkpoints = None
     if out is not None:
-        run.claim(out, resume=resume)
-        run.write(out)
+
+        def begin() -> None:
+            run.claim(out, resume=resume)
+            run.write(out)
+
+        first_alone(begin)
         checkpoints = Checkpoints(Path(out) / "checkpoints")
     part = run.split.loc[panel.samples["account_id"]].to_numpy()
     rows = {name: np.flatnonzero(part == name) for name in (TRAIN, VALIDATION)}
@@ -145,7 +151,7 @@ def fit(
             parts=deal_accounts(panel, config.train.ensemble, seed=config.train.seed_of_split) if together else None,
             checkpoints=checkpoints,
             resume=resume,
-            progress=tqdm_progress(config.train.epochs) if progress else None,
+            progress=tqdm_progress(config.train.epochs) if progress and first_process() else None,
             mesh=mesh,
         )
     finally:
@@ -160,7 +166,8 @@ def fit(
             "epoch": int(best["epoch"]),
         }
     if out is not None:
-        run.write(out)
+        first_alone(lambda: run.write(out))
+        run.folder = Path(out)
     return run
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hanjax.config import Config, ModelConfig, PanelConfig, TrainConfig
-from hanjax.errors import ConfigError, HanjaxError
+from hanjax.errors import ConfigError, HanjaxError, RunError
 from hanjax.options import add_options, given, varied
 from hanjax.settings import build, read_settings
 
@@ -174,14 +174,40 @@ def fit(argv: Sequence[str]) -> None:
     parser.add_argument("data", metavar="DATA", help="folder of the tables")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted training, to the same bits")
     parser.add_argument("--devices", metavar="N", type=int, default=1, help="among how many devices a step is dealt")
+    parser.add_argument(
+        "--distributed",
+        action="store_true",
+        help="one of several processes, which train together with all their devices; found by itself under Slurm, "
+        "Open MPI, Kubernetes and on TPU pods, otherwise say where the first process is, and which this one is:",
+    )
+    parser.add_argument("--coordinator", metavar="HOST:PORT", help="address of the first process")
+    parser.add_argument("--processes", metavar="N", type=int, help="how many there are")
+    parser.add_argument("--process", metavar="I", type=int, help="which this one is, from 0")
     parser.add_argument("--preset", choices=PRESETS, default="default", help="the settings to start from")
     for part, title in ((PanelConfig, "data"), (ModelConfig, "model"), (TrainConfig, "training")):
         add_options(parser, part, title)
     arguments = parser.parse_args(argv)
     config = _settings(arguments, PRESETS[arguments.preset]())
     out = arguments.out or Path("run")
-    _fit(arguments.data, out, config, resume=arguments.resume, devices=arguments.devices)
-    print(f"Next: {shlex.join(['hanjax', 'evaluate', str(out), arguments.data])}")
+    if arguments.distributed:
+        _join(arguments)
+    devices = None if arguments.distributed else arguments.devices
+    _fit(arguments.data, out, config, resume=arguments.resume, devices=devices)
+    if not arguments.process:  # one of several is enough to say so
+        print(f"Next: {shlex.join(['hanjax', 'evaluate', str(out), arguments.data])}")
+
+
+def _join(arguments: argparse.Namespace) -> None:
+    """Joins the processes of a distributed training."""
+    import jax
+
+    try:
+        jax.distributed.initialize(arguments.coordinator, arguments.processes, arguments.process)
+    except (ValueError, RuntimeError) as error:
+        raise RunError(
+            f"--distributed: the processes could not be joined ({str(error).splitlines()[0]}). Start each with the "
+            "same --coordinator HOST:PORT and --processes N, and its own --process I."
+        ) from error
 
 
 def sweep(argv: Sequence[str]) -> None:
@@ -227,7 +253,7 @@ def sweep(argv: Sequence[str]) -> None:
         print(f"Next: {shlex.join(['hanjax', 'evaluate', str(best), arguments.data])}")
 
 
-def _fit(data: str | Path, out: Path, config: Config, *, resume: bool, devices: int = 1) -> None:
+def _fit(data: str | Path, out: Path, config: Config, *, resume: bool, devices: int | None = 1) -> None:
     from hanjax import api
 
     run = api.fit(data, out, config=config, resume=resume, progress=True, devices=devices)

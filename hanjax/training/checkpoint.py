@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree, UInt8
+from orbax.checkpoint.options import MultiprocessingOptions
 
 from hanjax.errors import RunError
 
@@ -54,7 +55,12 @@ class Checkpoints:
     def __init__(self, folder: str | Path, *, keep: int = 3):
         """Opens the folder."""
         self.folder = Path(folder).expanduser().resolve()
-        self._manager = ocp.CheckpointManager(self.folder, options=ocp.CheckpointManagerOptions(max_to_keep=keep))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # Of several processes each acts for itself: one of them writes what all of them have, and all read.
+        mine = jax.process_index()
+        alone = MultiprocessingOptions(primary_host=mine, active_processes={mine}, barrier_sync_key_prefix=f"of-{mine}")
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=False, multiprocessing_options=alone)
+        self._manager = ocp.CheckpointManager(self.folder, options=options)
         self._cleaned = False
 
     def latest(self) -> int | None:

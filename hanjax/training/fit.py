@@ -17,6 +17,7 @@ from hanjax.errors import DataError, RunError
 from hanjax.evaluation.calibration import unweight
 from hanjax.evaluation.metrics import auc
 from hanjax.training.checkpoint import Checkpoints
+from hanjax.training.devices import first_process
 from hanjax.training.losses import balanced_weight, base_rate_logit
 from hanjax.training.step import Hyperparameters, Measurements, Network, Programs, TrainState, programs
 from hanjax.types import Batch
@@ -189,7 +190,7 @@ def fit_panel(
             started, compilations = time.perf_counter(), compiled.compilations
             epoch_key = jax.random.fold_in(key, epoch)
             state, measured = compiled.run_epoch(
-                training.state, panel, upcoming or plan(epoch), epoch_key, hyperparameters, apart
+                training.state, panel, compiled.put_plan(upcoming or plan(epoch)), epoch_key, hyperparameters, apart
             )
             upcoming = plan(epoch + 1) if epoch < config.epochs else None  # while the device is at work
             loss = epoch_loss(jax.device_get(measured), epoch, config)
@@ -198,15 +199,23 @@ def fit_panel(
             speed = len(train_rows) / seconds
             row = Epoch(epoch, loss, validation_auc, log_loss, seconds, compilations, speed)
             training = _after(training, state, row)
-            if checkpoints is not None:
+            if checkpoints is not None and first_process():
                 _save(checkpoints, training)
             if progress is not None:
                 progress(row, epochs=config.epochs, done=finished(epoch, training.best, config))
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        raise RunError(
+            f"Epoch {epoch}: the processes could not go on together ({str(error).splitlines()[0][:200]}). If one of "
+            "them was lost, start all of them again, with `resume`."
+        ) from error
     finally:
         if checkpoints is not None:
             checkpoints.wait()  # even when interrupted, the last complete epoch gets to the disk
     history = pd.DataFrame(training.history, columns=list(Epoch._fields))
-    return Fitted(training.best_params, history, training.best.epoch, weight)
+    params = training.best_params if mesh is None else jax.tree.map(np.asarray, training.best_params)
+    return Fitted(params, history, training.best.epoch, weight)
 
 
 def tqdm_progress(epochs: int) -> Progress:
@@ -279,7 +288,7 @@ def _validation(
         return lambda params, panel: (np.nan, np.nan)
     rows = with_outcome(batch, rows, "validation")
     plan = plan_epoch(batch, rows, batch_size=config.batch_size, seed=None, forests=forests, shards=shards)
-    label, on_device = np.asarray(batch.label)[rows], plan if shards else jax.device_put(plan)
+    label, on_device = np.asarray(batch.label)[rows], compiled.put_plan(plan)
 
     def validate(params: PyTree, panel: Batch) -> tuple[float, float]:
         logit = plan.restored(np.asarray(compiled.predict(params, panel, on_device, apart)))

@@ -151,7 +151,7 @@ def fit_members(
         epoch += 1
         started, compilations = time.perf_counter(), compiled.compilations
         state, measured = compiled.run_epoch(
-            state, panel, upcoming or plan(epoch), _folded(keys, epoch), numbers, apart
+            state, panel, compiled.put_plan(upcoming or plan(epoch)), _folded(keys, epoch), numbers, apart
         )
         last = max(configs[i].epochs for i in learning)
         upcoming = plan(epoch + 1) if epoch < last else None  # while the device is at work

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from hanjax.config import TrainConfig
 from hanjax.data.batches import Plan, gather
 from hanjax.errors import ConfigError
+from hanjax.training.devices import place
 from hanjax.training.losses import cross_entropy_loss
 from hanjax.types import Batch, Output
 
@@ -139,6 +140,7 @@ class Programs(NamedTuple):
 
     Args:
         put: ``put(tree) -> tree``: onto the device, or onto every one.
+        put_plan: ``put_plan(plan) -> plan``: likewise; what a device has no part in goes to others alone.
         start: ``start(params) -> TrainState``.
         run_epoch: ``run_epoch(state, panel, plan, key, hyperparameters, apart) -> (state, measurements)``; the state
             given is used up. ``apart [N]`` names for each sample of the panel the network of an ensemble that does not
@@ -150,6 +152,7 @@ class Programs(NamedTuple):
     """
 
     put: Callable[[PyTree], PyTree]
+    put_plan: Callable[[Plan], Plan]
     start: Callable[[PyTree], TrainState]
     run_epoch: Compiled
     predict: Compiled
@@ -253,15 +256,16 @@ def _programs(network: Network, whose: str, averages: bool, together: bool, mesh
     if together:
         start, run_epoch = jax.vmap(start), jax.vmap(run_epoch, in_axes=(0, None, 0, 0, 0, None))
         predict = jax.vmap(predict, in_axes=(0, None, None, None))
-    put = state_at = jax.device_put
+    put = put_plan = put_state = jax.device_put
     if mesh is not None:
         run_epoch, predict = _over(mesh, run_epoch, predict, together=together)
-        everywhere = NamedSharding(mesh, PartitionSpec())
-        dealt = NamedSharding(mesh, PartitionSpec(*mesh.axis_names)) if together else everywhere
-        put, state_at = (functools.partial(jax.device_put, device=where) for where in (everywhere, dealt))
+        axes = PartitionSpec(), PartitionSpec(*mesh.axis_names), PartitionSpec(None, *mesh.axis_names)
+        everywhere, dealt, shards = (functools.partial(place, sharding=NamedSharding(mesh, axis)) for axis in axes)
+        put, put_plan, put_state = everywhere, *((dealt, dealt) if together else (shards, everywhere))
     return Programs(
         put=put,
-        start=lambda params: state_at(start(params)),
+        put_plan=put_plan,
+        start=lambda params: put_state(start(params)),
         run_epoch=Compiled(run_epoch, donate_argnums=0),
         predict=Compiled(predict),
     )

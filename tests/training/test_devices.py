@@ -1,15 +1,22 @@
 """Several devices do together what one does."""
 
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
+import hanjax
 from hanjax.errors import ConfigError
+from hanjax.training.checkpoint import Checkpoints
 from hanjax.training.devices import mesh_of
+from tests import trained
+from tests.training.long_run import train
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,6 +28,70 @@ def test_eight_devices_give_the_result_of_one():
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "the same"
+
+
+def two_processes(*arguments, pairs):
+    """Starts a Python module twice, on a port that is free."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", *map(str, arguments), *pairs(port, i)],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(2)
+    ]
+
+
+def test_two_processes_make_the_run_that_one_makes(tmp_path):
+    tables = trained.market()
+    (tmp_path / "data").mkdir()
+    for name, table in tables._asdict().items():
+        if table is not None:
+            table.to_parquet(tmp_path / "data" / f"{name}.parquet", index=False)
+    trained.CONFIG.write(tmp_path / "settings.json")
+    command = ["hanjax", "fit", tmp_path / "data", "--config", tmp_path / "settings.json", "--out", tmp_path / "run"]
+    address = lambda port, i: [
+        *("--distributed", "--coordinator", f"127.0.0.1:{port}", "--processes", "2", "--process", str(i))
+    ]
+    for process in two_processes(*command, pairs=address):
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    run, alone = hanjax.load(tmp_path / "run"), trained.trained()
+    for name in ("loss", "validation_auc", "validation_log_loss"):
+        np.testing.assert_allclose(run.history[name], alone.history[name], rtol=1e-4, err_msg=name)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), run.params, alone.params)
+    trained.assert_same_scores(hanjax.score(run, tables), hanjax.score(alone, tables), tolerance=1e-4)
+
+
+@pytest.mark.slow
+def test_when_one_process_is_lost_the_other_says_so_and_the_run_can_be_resumed(tmp_path):
+    first, second = two_processes(
+        "tests.training.long_run", tmp_path / "run", "4000", pairs=lambda port, i: [str(port), str(i)]
+    )
+    with first, second:  # which closes their pipes
+        try:
+            deadline = time.monotonic() + 120
+            while not (tmp_path / "run" / "2").exists() and time.monotonic() < deadline:
+                assert first.poll() is None, first.communicate()[1]
+                time.sleep(0.01)
+            second.kill()
+            _, errors = first.communicate(timeout=240)
+        finally:
+            first.kill()
+            second.kill()
+    assert first.returncode != 0 and "start all of them again, with `resume`" in errors, errors
+    with Checkpoints(tmp_path / "run") as checkpoints:
+        reached = checkpoints.latest()
+    assert reached is not None and 2 <= reached < 4000
+    resumed, whole = (train(str(tmp_path / name), reached + 2) for name in ("run", "whole"))
+    np.testing.assert_allclose(resumed.history["loss"], whole.history["loss"], rtol=1e-3)
 
 
 @pytest.mark.parametrize("wanted", [0, -1, 1 + len(jax.local_devices())])
