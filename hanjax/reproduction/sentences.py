@@ -33,7 +33,7 @@ def signed_span(record: Found, name: str) -> str:
 
 def p_value(value: float | None) -> str:
     """A p as the report writes it."""
-    return "–" if value is None else "p < 0.001" if value < 0.001 else f"p = {value:.{3 if value < 0.01 else 2}f}"
+    return "–" if value is None else "p < 0.001" if value < 0.001 else f"p = {value:.{3 if value < 0.1 else 2}f}"
 
 
 def in_short(found: Found) -> list[str]:
