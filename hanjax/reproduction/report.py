@@ -240,7 +240,8 @@ def _choices(found: Found) -> str:
     return (
         "## Reproduction card: where the paper leaves a choice\n\nEach option was trained once on a third of the "
         "training accounts, with the default beside it, and both were measured on all the other accounts. A positive "
-        f"effect means that the option is better.\n\n{card(choices)}"
+        "effect means that the option is better. Intervals are about other accounts; another training of either can "
+        f"change an effect by as much.\n\n{card(choices)}"
     )
 
 
