@@ -68,8 +68,6 @@ def first_alone(action: Callable[[], object]) -> None:
     Raises:
         RunError: in the other processes, if the action failed in the first, which raises its own error.
     """
-    from jax.experimental import multihost_utils
-
     error: Exception | None = None
     if first_process():
         try:
@@ -77,6 +75,8 @@ def first_alone(action: Callable[[], object]) -> None:
         except Exception as found:  # whatever it is, the others must not wait for ever
             error = found
     if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
         failed = multihost_utils.broadcast_one_to_all(np.array(error is not None))
         if failed and error is None:
             raise RunError("The first process could not go on; its own message says why.")
