@@ -1,13 +1,17 @@
 """Devices that share one training, of one process or of several that JAX has joined."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PyTree
 
 from hanjax.errors import ConfigError, RunError
+
+Placement = Callable[[PyTree], PyTree]
 
 
 def mesh_of(devices: int | None) -> Mesh | None:
@@ -36,22 +40,67 @@ def mesh_of(devices: int | None) -> Mesh | None:
     return None if wanted == 1 else Mesh(np.array(there[:wanted]), ("devices",))
 
 
-def place(tree: PyTree, sharding: NamedSharding) -> PyTree:
-    """Lays arrays that every process has on the devices, of which each process fills its own.
+def placements(mesh: Mesh | None, *, together: bool) -> tuple[Placement, Placement, Placement]:
+    """Puts trees of arrays where a program of ``over_devices`` expects them.
 
     Args:
-        tree: arrays, equal in all processes.
-        sharding: which device gets what.
+        mesh: the devices; None for the only one.
+        together: of many models side by side.
 
     Returns:
-        The arrays of all devices together.
+        What puts the panel, the plan of an epoch, and the state.
     """
+    if mesh is None:
+        return jax.device_put, jax.device_put, jax.device_put
+    axes = PartitionSpec(), PartitionSpec(*mesh.axis_names), PartitionSpec(None, *mesh.axis_names)
+    everywhere, dealt, shards = (partial(_place, sharding=NamedSharding(mesh, axis)) for axis in axes)
+    return (everywhere, dealt, dealt) if together else (everywhere, shards, everywhere)
+
+
+def _place(tree: PyTree, sharding: NamedSharding) -> PyTree:
+    """Lays arrays that every process has on the devices, of which each process fills its own."""
 
     def placed(array: np.ndarray) -> jax.Array:
         whole = np.asarray(array)
         return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
 
     return jax.tree.map(placed, tree)
+
+
+def over_devices(mesh: Mesh, run_epoch: Any, predict: Any, *, together: bool) -> tuple[Any, Any]:
+    """Spreads models, or the samples of each step, over the devices of a mesh.
+
+    Args:
+        mesh: the devices.
+        run_epoch: ``run_epoch(state, panel, plan, key, hyperparameters, apart)``; of a single model it sums losses and
+            gradients over the mesh's axis itself.
+        predict: ``predict(params, panel, plan, apart)``.
+        together: of many models side by side, which are spread; else plans have an axis of shards behind the steps.
+
+    Returns:
+        The two, for arrays of all devices together.
+    """
+    [axis] = mesh.axis_names
+    spread, same, shards = PartitionSpec(axis), PartitionSpec(), PartitionSpec(None, axis)
+    # Unchecked, as loops in the network begin with zeros that are the same on all devices, which the check refuses.
+    over = partial(jax.shard_map, mesh=mesh, check_vma=False)
+    if together:
+        run_epoch = over(run_epoch, in_specs=(spread, same, spread, spread, spread, same), out_specs=spread)
+        return run_epoch, over(predict, in_specs=(spread, same, same, same), out_specs=spread)
+
+    def own(plan: Any) -> Any:
+        return jax.tree.map(lambda array: array[:, 0], plan)
+
+    def epoch_of_shard(state: Any, panel: Any, plan: Any, key: Any, by: Any, apart: Any) -> Any:
+        return run_epoch(state, panel, own(plan), key, by, apart)
+
+    def prediction_of_shard(params: Any, panel: Any, plan: Any, apart: Any) -> Any:
+        return jax.lax.all_gather(predict(params, panel, own(plan), apart), axis, axis=1)
+
+    return (
+        over(epoch_of_shard, in_specs=(same, same, shards, same, same, same), out_specs=same),
+        over(prediction_of_shard, in_specs=(same, same, shards, same), out_specs=same),
+    )
 
 
 def first_process() -> bool:

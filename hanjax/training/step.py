@@ -8,13 +8,13 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PyTree
 
 from hanjax.config import TrainConfig
 from hanjax.data.batches import Plan, gather
 from hanjax.errors import ConfigError
-from hanjax.training.devices import place
+from hanjax.training.devices import over_devices, placements
 from hanjax.training.losses import cross_entropy_loss
 from hanjax.types import Batch, Output
 
@@ -201,10 +201,8 @@ def _programs(network: Network, whose: str, averages: bool, together: bool, mesh
                 if apart is not None:
                     learns = apart[step[0].samples][None] != jnp.arange(len(logit))[:, None]
                     where = where & jnp.expand_dims(learns, range(2, logit.ndim))
-                loss, outcomes = (
-                    cross_entropy_loss(logit, label, positive_weight=by.positive_weight, where=where),
-                    where.sum(),
-                )
+                outcomes = where.sum()
+                loss = cross_entropy_loss(logit, label, positive_weight=by.positive_weight, where=where)
                 if axis is None:
                     return loss, outcomes
                 all_outcomes = jax.lax.psum(outcomes, axis)
@@ -256,43 +254,15 @@ def _programs(network: Network, whose: str, averages: bool, together: bool, mesh
     if together:
         start, run_epoch = jax.vmap(start), jax.vmap(run_epoch, in_axes=(0, None, 0, 0, 0, None))
         predict = jax.vmap(predict, in_axes=(0, None, None, None))
-    put = put_plan = put_state = jax.device_put
+    put, put_plan, put_state = placements(mesh, together=together)
     if mesh is not None:
-        run_epoch, predict = _over(mesh, run_epoch, predict, together=together)
-        axes = PartitionSpec(), PartitionSpec(*mesh.axis_names), PartitionSpec(None, *mesh.axis_names)
-        everywhere, dealt, shards = (functools.partial(place, sharding=NamedSharding(mesh, axis)) for axis in axes)
-        put, put_plan, put_state = everywhere, *((dealt, dealt) if together else (shards, everywhere))
+        run_epoch, predict = over_devices(mesh, run_epoch, predict, together=together)
     return Programs(
         put=put,
         put_plan=put_plan,
         start=lambda params: put_state(start(params)),
         run_epoch=Compiled(run_epoch, donate_argnums=0),
         predict=Compiled(predict),
-    )
-
-
-def _over(mesh: Mesh, run_epoch: Any, predict: Any, *, together: bool) -> tuple[Any, Any]:
-    """Spreads models, or the samples of each step, over the devices of a mesh."""
-    [axis] = mesh.axis_names
-    spread, same, shards = PartitionSpec(axis), PartitionSpec(), PartitionSpec(None, axis)
-    # Unchecked, as loops in the network begin with zeros that are the same on all devices, which the check refuses.
-    over = functools.partial(jax.shard_map, mesh=mesh, check_vma=False)
-    if together:
-        run_epoch = over(run_epoch, in_specs=(spread, same, spread, spread, spread, same), out_specs=spread)
-        return run_epoch, over(predict, in_specs=(spread, same, same, same), out_specs=spread)
-
-    def own(plan: Plan) -> Plan:
-        return jax.tree.map(lambda array: array[:, 0], plan)
-
-    def epoch_of_shard(state: Any, panel: Any, plan: Plan, key: Any, by: Any, apart: Any) -> Any:
-        return run_epoch(state, panel, own(plan), key, by, apart)
-
-    def prediction_of_shard(params: Any, panel: Any, plan: Plan, apart: Any) -> Any:
-        return jax.lax.all_gather(predict(params, panel, own(plan), apart), axis, axis=1)
-
-    return (
-        over(epoch_of_shard, in_specs=(same, same, shards, same, same, same), out_specs=same),
-        over(prediction_of_shard, in_specs=(same, same, shards, same), out_specs=same),
     )
 
 
