@@ -288,7 +288,7 @@ def test_wrong_usage_is_explained(arguments, message, capsys):
 def test_unknown_commands_are_refused(capsys):
     assert main(["fti"]) == 2
     printed = capsys.readouterr().err
-    assert "there is no command 'fti'; there are demo, simulate, describe, fit, score, evaluate, plot" in printed
+    assert "there is no command 'fti'; there are demo, simulate, describe, fit, sweep, score, evaluate, plot" in printed
 
 
 def test_help_and_version(capsys):
