@@ -15,8 +15,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-import hanjax
-from benchmarks.asfi import markdown, table, train, worlds_of
+from benchmarks.asfi import asfi_tables, markdown, table, train, worlds_of
 from benchmarks.machine import describe_machine
 from hanjax.config import ACCOUNT_NUMBERS, MEMBER_NUMBERS
 from hanjax.reproduction.rows import Row, row_named
@@ -78,11 +77,9 @@ def main() -> None:
     names = list(rows)[:2] if arguments.quick else arguments.rows
     rows = rows if names is None else {name: rows[name] for name in names}
     if arguments.data == "asfi":
-        folder = Path(os.environ.get("HANJAX_DATA", "")) / "asfi"
-        if not (folder / "events.parquet").exists():
-            print(f"skipped: {folder} is not there; set HANJAX_DATA to the folder that holds asfi.")
+        if (tables := asfi_tables(os.environ.get("HANJAX_DATA", ""))) is None:
             return
-        worlds = worlds_of(hanjax.read(folder), "M")
+        worlds = worlds_of(tables, "M")
     else:
         market = MarketConfig(accounts=300, conversions=0.3) if arguments.quick else MarketConfig()
         worlds = {0: simulated_world(market, fresh=2 * market.accounts)}

@@ -39,6 +39,15 @@ ROWS = {row.name: row for row in ALL if row.kind not in ("latent_oracle", "log_o
 """The rows that can be trained on real data."""
 
 
+def asfi_tables(data: str) -> hanjax.Tables | None:
+    """Reads asfi from the folder of the data sets; None, and a word about it, if it is not there."""
+    folder = Path(data) / "asfi"
+    if (folder / "events.parquet").exists():
+        return hanjax.read(folder)
+    print(f"skipped: {folder} is not there; set HANJAX_DATA to the folder that holds asfi.")
+    return None
+
+
 def worlds_of(tables: hanjax.Tables, period: str) -> dict[int, World]:
     """Each fold as the test, all others for training."""
     folds = sorted(set(tables.folds["fold"].to_pylist()))
@@ -144,12 +153,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="instead of the rows' own")
     parser.add_argument("--quick", action="store_true", help="one fold, two epochs, three rows")
     arguments = parser.parse_args()
-    folder = Path(arguments.data) / "asfi"
-    if not (folder / "events.parquet").exists():
-        print(f"skipped: {folder} is not there; set HANJAX_DATA to the folder that holds asfi.")
+    if (tables := asfi_tables(arguments.data)) is None:
         return
-
-    tables = hanjax.read(folder)
     names = ["experiment-3", "experiment-4", "regression"] if arguments.quick else arguments.rows
     epochs = 2 if arguments.quick else arguments.epochs
     rows = ROWS if names is None else {name: ROWS[name] for name in names}
