@@ -8,9 +8,12 @@ shapes in annotations enforced: the network takes NumPy's arrays where they say 
 """
 
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before JAX is imported anywhere
+if version("jaxlib").startswith("0.10."):  # for all programs, as hanjax asks for it for its own; later ones refuse it
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # in the environment, so that examples inherit it
 os.environ.setdefault("MPLBACKEND", "agg")
 

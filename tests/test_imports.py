@@ -13,14 +13,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "hanjax"
-BASE = {"types", "masked", "config", "settings", "errors"}
-"""Everyone may import these, except that `data` and `simulation` compute nothing with JAX and so need no `masked`."""
+BASE = {"types", "masked", "compiled", "config", "settings", "errors"}
+"""Everyone may import these, except that `data` and `simulation` compute nothing with JAX and so need neither of `JAX`."""
+JAX = {"masked", "compiled"}
 LIBRARY = ["data", "simulation", "nn", "evaluation", "training", "run", "scoring", "plot", "report", "checks"]
 FRONT = {"reproduction", "cli", "options"}
 ALLOWED = {
     **{name: BASE for name in BASE},
-    "data": BASE - {"masked"},
-    "simulation": BASE - {"masked"} | {"data"},
+    "data": BASE - JAX,
+    "simulation": BASE - JAX | {"data"},
     "nn": BASE,
     "evaluation": BASE,
     "training": BASE | {"nn", "evaluation", "data.batches"},

@@ -8,6 +8,10 @@ from jaxtyping import Bool, Float, Int, UInt
 from hanjax.types import Batch
 
 
+_HOW_TO_COMPUTE = {"sequence_prefixes", "window_prefixes", "blocks"}
+"""Fields that say nothing of the samples."""
+
+
 class Dense(NamedTuple):
     """Samples without tables, as ``Batch.from_dense`` takes them.
 
@@ -39,7 +43,7 @@ def decode(batch: Batch) -> Dense:
     Raises:
         ValueError: if it has other fields, or members stand right of empty places.
     """
-    more = [name for name in Batch._field_defaults if getattr(batch, name) is not None]
+    more = [name for name in Batch._field_defaults if getattr(batch, name) is not None and name not in _HOW_TO_COMPUTE]
     if more:
         raise ValueError(f"The peers read activities and statics only, and the batch also has {', '.join(more)}.")
     members = np.asarray(batch.member_mask)

@@ -229,11 +229,11 @@ def gather(panel: Batch, step: Plan) -> Batch:
         The step's samples; decoded, they are what they are in the panel.
 
     Example:
-        >>> import numpy as np
+        >>> import jax, numpy as np
         >>> from hanjax.types import Batch
         >>> batch = Batch.from_dense(np.ones((5, 3, 4, 9), int), members=np.ones((5, 3), bool))
         >>> plan = plan_epoch(batch, np.array([2, 0]), batch_size=2, seed=None)
-        >>> step = Plan(*(array[0] for array in plan))
+        >>> step = jax.tree.map(lambda array: array[0], plan)
         >>> gather(batch, step).account.tolist()
         [3, 1]
     """
@@ -257,7 +257,7 @@ def gather(panel: Batch, step: Plan) -> Batch:
 
 
 FEW = 4
-"""Groups of up to so many members, of up to twice as many, of up to four times as many and so on are kept apart."""
+"""Groups of up to so many members, of up to twice as many, of up to four times as many and so on are dealt apart."""
 
 
 def _deal(batch: Batch, rows: Int[np.ndarray, " n"], steps: int, seed: UInt[np.ndarray, " words"] | None) -> _Dealt:
@@ -271,19 +271,38 @@ def _deal(batch: Batch, rows: Int[np.ndarray, " n"], steps: int, seed: UInt[np.n
     if seed is not None:
         order = np.random.default_rng([int(word) for word in np.ravel(seed)]).permutation(order)
     places, sizes = batch.members.shape[1], places_taken(batch)[rows[order]]
-    dealt, masks, blocks, size, begin = [], [], [], 0, 0
-    while size < places or not blocks:
-        above, size = size if blocks else -1, min(2 * size or FEW, places)
+    dealt, masks, largest, size, begin = [], [], [], 0, 0
+    while size < places or not dealt:
+        above, size = size if dealt else -1, min(2 * size or FEW, places)
         here = order[(sizes > above) & (sizes <= size)]
         if len(here) == 0:
             continue
-        # Like cards, going on where the last block ended, so that no step gets two samples more than another.
+        # Like cards, going on where the last ones ended, so that no step gets two samples more than another.
         at = (np.arange(steps)[:, None] - begin) % steps + steps * np.arange(-(-len(here) // steps))
         dealt.append(here[np.minimum(at, len(here) - 1)])
         masks.append(at < len(here))
-        blocks.append(np.zeros((*at.shape, size, 0), bool))
+        largest.append(size)
         begin += len(here)
-    return _Dealt(np.concatenate(dealt, axis=1), np.concatenate(masks, axis=1), tuple(blocks))
+    mask = np.concatenate(masks, axis=1)
+    shapes = _two_blocks([part.shape[1] for part in dealt], largest)
+    return _Dealt(np.concatenate(dealt, axis=1), mask, tuple(np.zeros((steps, *shape, 0), bool) for shape in shapes))
+
+
+def _two_blocks(samples: Sequence[int], places: Sequence[int]) -> list[tuple[int, int]]:
+    """Joins runs of samples to one block or two, those that compute the fewest places: each takes a while to compile.
+
+    Args:
+        samples: how many there are in each run.
+        places: for how many members each run has room, ascending.
+
+    Returns:
+        The samples and places of each block.
+    """
+    all_samples, most = sum(samples), places[-1]
+    small = np.cumsum(samples)
+    cut = int(np.argmin(small * np.array(places) + (all_samples - small) * most))
+    blocks = [(int(small[cut]), places[cut]), (all_samples - int(small[cut]), most)]
+    return blocks if blocks[1][0] else blocks[:1]
 
 
 def _distinct(

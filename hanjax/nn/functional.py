@@ -81,6 +81,7 @@ def _network(config: ModelConfig, sizes: Sizes, aggregator: type[Aggregator] | N
     # Splitting by parameters alone raises if a module holds any other state.
     structure, _ = nnx.split(nnx.eval_shape(lambda: build(jax.random.key(0))), nnx.Param)
 
+    @jax.jit  # one by one, the operations would take twice as long to compile
     def init(key: Array, initial_logit: Logit = 0.0) -> Params:
         return nnx.to_pure_dict(nnx.split(build(key, initial_logit), nnx.Param)[1])
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import PyTree
 
+from hanjax.compiled import Compiled
 from hanjax.data.batches import FEW, places_taken
 from hanjax.data.distinct import capacity
 from hanjax.evaluation.calibration import probability, unweight
@@ -103,9 +104,9 @@ def _with_places(scored: Scored, batch: Batch) -> Scored:
 @functools.lru_cache(maxsize=8)
 def _programs(network: Network) -> dict[str, Callable[..., Any]]:
     return {
-        "periods": jax.jit(network.encode_periods),
-        "windows": jax.jit(network.encode_windows),
-        "score": jax.jit(network.score),
+        "periods": Compiled(network.encode_periods),
+        "windows": Compiled(network.encode_windows),
+        "score": Compiled(network.score),
     }
 
 

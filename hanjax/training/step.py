@@ -11,6 +11,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PyTree
 
+from hanjax.compiled import Compiled
 from hanjax.config import TrainConfig
 from hanjax.data.batches import Plan, gather
 from hanjax.errors import ConfigError
@@ -110,29 +111,6 @@ class Measurements(NamedTuple):
     loss: Float[Array, " T"]
     outcomes: Int[Array, " T"]
     gradient_norm: Float[Array, " T"]
-
-
-class Compiled:
-    """A function compiled by JAX that counts its compilations: one for each new set of shapes.
-
-    Args:
-        function: a pure function.
-        options: options of ``jax.jit``.
-    """
-
-    def __init__(self, function: Callable[..., Any], **options: Any):
-        """Compiles nothing yet: that happens at the first call."""
-        self.compilations = 0
-
-        def traced(*args: Any) -> Any:
-            self.compilations += 1  # runs only while JAX traces
-            return function(*args)
-
-        self._jitted = jax.jit(traced, **options)
-
-    def __call__(self, *args: Any) -> Any:
-        """Calls the function."""
-        return self._jitted(*args)
 
 
 class Programs(NamedTuple):

@@ -13,7 +13,7 @@ import optax
 import pytest
 
 import hanjax
-from hanjax.data.batches import Plan, gather, plan_epoch
+from hanjax.data.batches import gather, plan_epoch
 from hanjax.data.encoding import fit_encoding
 from hanjax.data.panel import make_panel
 from hanjax.data.tables import check
@@ -57,7 +57,7 @@ def market():
     rows = np.random.default_rng(0).permutation(len(panel.samples))[:80]
     rows = np.union1d(rows, np.flatnonzero(~(panel.batch.label[:, 0] == 0)))  # few convert, or have no outcome
     plan = plan_epoch(panel.batch, rows, batch_size=len(rows), seed=np.zeros(1, np.uint32))
-    return gather(panel.batch, Plan(*(array[0] for array in plan))), sizes
+    return gather(panel.batch, jax.tree.map(lambda array: array[0], plan)), sizes
 
 
 @cache

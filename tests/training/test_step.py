@@ -8,10 +8,11 @@ import numpy as np
 import optax
 import pytest
 
+from hanjax.compiled import Compiled
 from hanjax.config import TrainConfig
 from hanjax.data.batches import Plan, plan_epoch
 from hanjax.errors import ConfigError
-from hanjax.training.step import Compiled, Hyperparameters, programs
+from hanjax.training.step import Hyperparameters, programs
 from tests.training.standin import Linear, decode, panel
 
 SEED = np.array([3, 4], np.uint32)
