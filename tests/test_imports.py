@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "hanjax"
 BASE = {"types", "masked", "compiled", "config", "settings", "errors"}
-"""Everyone may import these, except that `data` and `simulation` compute nothing with JAX and so need neither of `JAX`."""
+"""Everyone may import these, except that `data` and `simulation` compute nothing with JAX, and so need no `JAX`."""
 JAX = {"masked", "compiled"}
 LIBRARY = ["data", "simulation", "nn", "evaluation", "training", "run", "scoring", "plot", "report", "checks"]
 FRONT = {"reproduction", "cli", "options"}

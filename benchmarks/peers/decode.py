@@ -7,7 +7,6 @@ from jaxtyping import Bool, Float, Int, UInt
 
 from hanjax.types import Batch
 
-
 _HOW_TO_COMPUTE = {"sequence_prefixes", "window_prefixes", "blocks"}
 """Fields that say nothing of the samples."""
 
