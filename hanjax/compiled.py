@@ -1,7 +1,8 @@
 """Functions compiled by JAX, by settings that suit loops of small steps, which count how often they were compiled."""
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -42,3 +43,16 @@ def _compiler_options() -> dict[str, bool]:
     except jax.errors.JaxRuntimeError:  # a version that has no choice any more
         return {}
     return options
+
+
+@contextlib.contextmanager
+def hardly_optimized() -> Iterator[None]:
+    """Compiles fast within it: for programs that run so shortly that optimizing them would take longer."""
+    name = "jax_disable_most_optimizations"
+    before = jax.config.read(name)
+    jax.config.update(name, True)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
+        jax.clear_caches()  # others are to get the fast ones

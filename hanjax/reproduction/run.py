@@ -1,5 +1,6 @@
 """The whole reproduction: simulate or take data, train every row, measure, draw, and write the report."""
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
@@ -15,6 +16,7 @@ import pandas as pd
 
 from hanjax import __version__
 from hanjax.api import Data, read
+from hanjax.compiled import hardly_optimized
 from hanjax.config import Config
 from hanjax.errors import ConfigError
 from hanjax.reproduction import pictures
@@ -159,7 +161,8 @@ def reproduce(
     for rule in grid:
         ruled = simulated_world(dataclasses.replace(plan.market, rule=rule), name=rule, settings=given).third()
         jobs[f"grid {rule}"] = make_jobs(plan.grid, ruled, seeds=1, epochs=plan.epochs)
-    run_jobs(_in_order(jobs), store, progress=progress)
+    with hardly_optimized() if quick else contextlib.nullcontext():
+        run_jobs(_in_order(jobs), store, progress=progress)
 
     results = {name: Results(some, store, _sizes(some[0].world), resamples) for name, some in jobs.items() if some}
     found: dict[str, Any] = {"about": _about(plan, world, jobs, store, command, parts)}
