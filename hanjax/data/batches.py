@@ -12,7 +12,7 @@ but the epoch itself: neither on earlier epochs, so that a resumed run sees the 
 uninterrupted one, nor on a guess, so that it cannot overflow.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -142,8 +142,7 @@ def plan_epoch(
     steps = -(-len(rows) // batch_size)
     if shards is None:
         return _laid_out(batch, rows, [_deal(batch, rows, steps, seed)], forests)
-    plan = _laid_out(batch, rows, [_deal(batch, rows, shards * steps, seed)], forests)
-    return _each(plan, lambda array: array.reshape(shards, steps, *array.shape[1:]).swapaxes(0, 1))
+    return _by_step(_laid_out(batch, rows, [_deal(batch, rows, shards * steps, seed)], forests), shards)
 
 
 def plan_epochs(
@@ -151,36 +150,37 @@ def plan_epochs(
     rows: Int[np.ndarray, " n"],
     *,
     batch_size: int,
-    seeds: Sequence[UInt[np.ndarray, " words"]],
+    seeds: UInt[np.ndarray, "P words"],
     forests: Forests | None = None,
-) -> Plan:
-    """Plans as many passes over the given samples as there are seeds, each in an order of its own.
+) -> tuple[Plan, Int[np.ndarray, " P"]]:
+    """Plans passes over the given samples, each in an order of its own.
 
     Args:
         batch: the panel's batch, as NumPy arrays.
         rows: ``[n]`` the samples, as rows of the panel.
         batch_size: samples in a step, on average at most.
-        seeds: that of each pass; where they recur, passes are the same, and planned once.
+        seeds: ``[P, words]`` that of each pass; where they recur, passes are the same, and planned once.
         forests: ``Forests.of(batch)``; None to find them.
 
     Returns:
-        The plans of ``plan_epoch``, with room for the largest in all of them, and an axis of passes in front.
+        The plans of ``plan_epoch`` for D distinct seeds, with room for the largest in all of them, as arrays
+        ``[T, D, ...]``; and ``[P]`` which of them each pass takes.
 
     Raises:
         DataError: if there is no sample, or a row lies outside the panel.
     """
-    distinct, which = np.unique(np.stack([np.ravel(seed) for seed in seeds]), axis=0, return_inverse=True)
+    distinct, which = np.unique(seeds, axis=0, return_inverse=True)
     steps = -(-len(rows) // batch_size)
     plan = _laid_out(batch, rows, [_deal(batch, rows, steps, seed) for seed in distinct], forests)
-    return _each(plan, lambda array: array.reshape(len(distinct), steps, *array.shape[1:])[which.ravel()])
+    return _by_step(plan, len(distinct)), which.ravel().astype(np.int32)
 
 
-def _each(plan: Any, change: Callable[[np.ndarray], np.ndarray]) -> Any:
-    """Changes every array of a plan."""
+def _by_step(plan: Any, parts: int) -> Any:
+    """Gives the arrays of a plan that has several parts, one after the other, the axes ``[T, parts, ...]``."""
     if isinstance(plan, np.ndarray):
-        return change(plan)
-    parts = [_each(part, change) for part in plan]
-    return type(plan)._make(parts) if hasattr(plan, "_make") else tuple(parts)
+        return plan.reshape(parts, len(plan) // parts, *plan.shape[1:]).swapaxes(0, 1)
+    arrays = [_by_step(part, parts) for part in plan]
+    return type(plan)._make(arrays) if hasattr(plan, "_make") else tuple(arrays)
 
 
 def _laid_out(batch: Batch, rows: Int[np.ndarray, " n"], passes: Sequence[_Dealt], forests: Forests | None) -> Plan:

@@ -54,7 +54,7 @@ def placements(mesh: Mesh | None, *, together: bool) -> tuple[Placement, Placeme
         return jax.device_put, jax.device_put, jax.device_put
     axes = PartitionSpec(), PartitionSpec(*mesh.axis_names), PartitionSpec(None, *mesh.axis_names)
     everywhere, dealt, shards = (partial(_place, sharding=NamedSharding(mesh, axis)) for axis in axes)
-    return (everywhere, dealt, dealt) if together else (everywhere, shards, everywhere)
+    return (everywhere, everywhere, dealt) if together else (everywhere, shards, everywhere)
 
 
 def _place(tree: PyTree, sharding: NamedSharding) -> PyTree:
@@ -72,8 +72,8 @@ def over_devices(mesh: Mesh, run_epoch: Any, predict: Any, *, together: bool) ->
 
     Args:
         mesh: the devices.
-        run_epoch: ``run_epoch(state, panel, plan, key, hyperparameters, apart)``; of a single model it sums losses and
-            gradients over the mesh's axis itself.
+        run_epoch: ``run_epoch(state, panel, plan, key, hyperparameters, apart, which)``; of a single model it sums
+            losses and gradients over the mesh's axis itself, and has no ``which``.
         predict: ``predict(params, panel, plan, apart)``.
         together: of many models side by side, which are spread; else plans have an axis of shards behind the steps.
 
@@ -85,7 +85,7 @@ def over_devices(mesh: Mesh, run_epoch: Any, predict: Any, *, together: bool) ->
     # Unchecked, as loops in the network begin with zeros that are the same on all devices, which the check refuses.
     over = partial(jax.shard_map, mesh=mesh, check_vma=False)
     if together:
-        run_epoch = over(run_epoch, in_specs=(spread, same, spread, spread, spread, same), out_specs=spread)
+        run_epoch = over(run_epoch, in_specs=(spread, same, same, spread, spread, same, spread), out_specs=spread)
         return run_epoch, over(predict, in_specs=(spread, same, same, same), out_specs=spread)
 
     def own(plan: Any) -> Any:

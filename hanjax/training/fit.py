@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from jax.sharding import Mesh
-from jaxtyping import Float, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree, UInt
 
 from hanjax.config import TrainConfig
 from hanjax.data.batches import Forests, Plan, plan_epoch
@@ -176,9 +176,10 @@ def fit_panel(
 
     forests = Forests.of(batch)
 
+    size, seeds = config.batch_size, seeds_of_epochs(key, config.epochs)
+
     def plan(epoch: int) -> Plan:
-        seed = np.asarray(jax.random.key_data(jax.random.fold_in(key, epoch)))
-        return plan_epoch(batch, train_rows, batch_size=config.batch_size, seed=seed, forests=forests, shards=shards)
+        return plan_epoch(batch, train_rows, batch_size=size, seed=seeds[epoch], forests=forests, shards=shards)
 
     panel, apart = compiled.put(batch), None if parts is None else jnp.asarray(parts)
     rows = validation_rows if parts is None else train_rows
@@ -252,6 +253,12 @@ def _after(training: Training, state: TrainState, row: Epoch) -> Training:
 def finished(epoch: int, best: Best, config: TrainConfig) -> bool:
     """Whether no epoch follows this one."""
     return epoch >= config.epochs or (config.patience is not None and epoch - best.epoch >= config.patience)
+
+
+def seeds_of_epochs(key: Array, epochs: int) -> UInt[np.ndarray, "epochs words"]:
+    """What the order of the samples of each epoch, from 0, comes from: known beforehand, as the device is then busy."""
+    fold_in = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
+    return np.asarray(jax.random.key_data(fold_in(key, np.arange(epochs + 1))))
 
 
 def _save(checkpoints: Checkpoints, training: Training) -> None:

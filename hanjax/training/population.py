@@ -23,6 +23,7 @@ from hanjax.training.fit import (
     epoch_loss,
     finished,
     own,
+    seeds_of_epochs,
     validated,
     with_outcome,
 )
@@ -115,10 +116,11 @@ def fit_members(
     label = np.asarray(batch.label)[train_rows]
     balanced = balanced_weight(label)
     weights = [balanced if config.positive_weight is None else config.positive_weight for config in configs]
-    keys = [jax.random.key(config.seed) for config in configs]
+    keys = jnp.stack([jax.random.key(config.seed) for config in configs])
+    fold_in = jax.vmap(jax.random.fold_in, in_axes=(0, None))
     compiled = programs(network, first, together=True, mesh=mesh)
     initial = jnp.stack([base_rate_logit(label, positive_weight=weight) for weight in weights])
-    params = own(jax.vmap(network.init)(_folded(keys, 0), initial))
+    params = own(jax.vmap(network.init)(fold_in(keys, 0), initial))
     each = [
         Hyperparameters.of(member.config, weight)._replace(dropout=member.dropout)
         for member, weight in zip(members, weights, strict=True)
@@ -131,9 +133,10 @@ def fit_members(
     known = np.asarray(batch.label)[rows]
     aside = plan_epoch(batch, rows, batch_size=first.batch_size, seed=None, forests=forests) if len(rows) else None
 
-    def plan(epoch: int) -> Plan:
-        seeds = [np.asarray(jax.random.key_data(jax.random.fold_in(key, epoch))) for key in keys]
-        return plan_epochs(batch, train_rows, batch_size=first.batch_size, seeds=seeds, forests=forests)
+    seeds = np.stack([seeds_of_epochs(key, max(config.epochs for config in configs)) for key in keys], axis=1)
+
+    def plan(epoch: int) -> tuple[Plan, Int[np.ndarray, " P"]]:
+        return plan_epochs(batch, train_rows, batch_size=first.batch_size, seeds=seeds[epoch], forests=forests)
 
     def predict(params: PyTree) -> Float[np.ndarray, "P v H"]:
         if aside is None:
@@ -150,8 +153,9 @@ def fit_members(
     while learning:
         epoch += 1
         started, compilations = time.perf_counter(), compiled.compilations
+        plans, which = upcoming or plan(epoch)
         state, measured = compiled.run_epoch(
-            state, panel, compiled.put_plan(upcoming or plan(epoch)), _folded(keys, epoch), numbers, apart
+            state, panel, compiled.put_plan(plans), fold_in(keys, epoch), numbers, apart, which
         )
         last = max(configs[i].epochs for i in learning)
         upcoming = plan(epoch + 1) if epoch < last else None  # while the device is at work
@@ -204,11 +208,6 @@ def _same(members: Sequence[Member]) -> TrainConfig:
         if (member.dropout is None) != (first.dropout is None):
             raise ConfigError("dropout: expected rates for all models that are trained side by side, or for none.")
     return first.config
-
-
-def _folded(keys: Sequence[jax.Array], number: int) -> jax.Array:
-    """One key of each model, for the first parameters (0) or an epoch."""
-    return jnp.stack([jax.random.fold_in(key, number) for key in keys])
 
 
 @jax.jit

@@ -120,13 +120,14 @@ class Programs(NamedTuple):
         put: ``put(tree) -> tree``: onto the device, or onto every one.
         put_plan: ``put_plan(plan) -> plan``: likewise; what a device has no part in goes to others alone.
         start: ``start(params) -> TrainState``.
-        run_epoch: ``run_epoch(state, panel, plan, key, hyperparameters, apart) -> (state, measurements)``; the state
-            given is used up. ``apart [N]`` names for each sample of the panel the network of an ensemble that does not
-            learn from it; None if all learn from all.
+        run_epoch: ``run_epoch(state, panel, plan, key, hyperparameters, apart, which) -> (state, measurements)``; the
+            state given is used up. ``apart [N]`` names for each sample of the panel the network of an ensemble that
+            does not learn from it; None if all learn from all. ``which`` says which of several plans ``[T, D, ...]``
+            it is; None if there is one ``[T, ...]``.
         predict: ``predict(params, panel, plan, apart) -> logit [T, B, H]``; with ``apart`` of that network alone.
 
-    Side by side, states, plans of an epoch, keys, hyperparameters and results have an axis of models in front; the
-    panel, the plan of a prediction and ``apart`` are the same for all.
+    Side by side, states, keys, hyperparameters, ``which`` and results have an axis of models in front; the panel, the
+    plans and ``apart`` are the same for all.
     """
 
     put: Callable[[PyTree], PyTree]
@@ -163,12 +164,19 @@ def _programs(network: Network, whose: str, averages: bool, together: bool, mesh
         return optax.chain(optax.clip_by_global_norm(by.gradient_clip), adam)
 
     def run_epoch(
-        state: TrainState, panel: Batch, plan: Plan, key: Array, by: Hyperparameters, apart: Array | None = None
+        state: TrainState,
+        panel: Batch,
+        plan: Plan,
+        key: Array,
+        by: Hyperparameters,
+        apart: Array | None = None,
+        which: Array | None = None,
     ) -> tuple[TrainState, Measurements]:
         optimizer = optimizer_of(by)
 
         def one_step(state: TrainState, step: tuple[Plan, Array]) -> tuple[TrainState, Measurements]:
-            batch, key_of_step = gather(panel, step[0]), jax.random.fold_in(key, step[1])
+            own = step[0] if which is None else jax.tree.map(lambda array: array[which], step[0])
+            batch, key_of_step = gather(panel, own), jax.random.fold_in(key, step[1])
             if axis is not None:
                 key_of_step = jax.random.fold_in(key_of_step, jax.lax.axis_index(axis))
 
@@ -177,7 +185,7 @@ def _programs(network: Network, whose: str, averages: bool, together: bool, mesh
                 logit, label, where = of_account(output, batch) if whose == "account" else of_individuals(output, batch)
                 label, where = jnp.broadcast_to(label, logit.shape), jnp.broadcast_to(where, logit.shape)
                 if apart is not None:
-                    learns = apart[step[0].samples][None] != jnp.arange(len(logit))[:, None]
+                    learns = apart[own.samples][None] != jnp.arange(len(logit))[:, None]
                     where = where & jnp.expand_dims(learns, range(2, logit.ndim))
                 outcomes = where.sum()
                 loss = cross_entropy_loss(logit, label, positive_weight=by.positive_weight, where=where)
@@ -230,7 +238,7 @@ def _programs(network: Network, whose: str, averages: bool, together: bool, mesh
         return TrainState(params, optimizer_of(Hyperparameters(1.0, 1.0)).init(params), average)
 
     if together:
-        start, run_epoch = jax.vmap(start), jax.vmap(run_epoch, in_axes=(0, None, 0, 0, 0, None))
+        start, run_epoch = jax.vmap(start), jax.vmap(run_epoch, in_axes=(0, None, None, 0, 0, None, 0))
         predict = jax.vmap(predict, in_axes=(0, None, None, None))
     put, put_plan, put_state = placements(mesh, together=together)
     if mesh is not None:

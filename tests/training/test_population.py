@@ -116,10 +116,12 @@ def test_what_makes_another_program_is_refused(other, says):
 
 
 def test_passes_planned_together_are_those_planned_alone():
-    seeds = [np.array(pair, np.uint32) for pair in ([1, 2], [3, 4], [1, 2])]
-    plans = plan_epochs(PANEL, TRAIN, batch_size=16, seeds=seeds)
-    for number, seed in enumerate(seeds):
-        alone, mine = plan_epoch(PANEL, TRAIN, batch_size=16, seed=seed), jax.tree.map(itemgetter(number), plans)
+    seeds = np.array([[1, 2], [3, 4], [1, 2]], np.uint32)
+    plans, which = plan_epochs(PANEL, TRAIN, batch_size=16, seeds=seeds)
+    assert plans.samples.shape[1] == 2 and which.tolist() == [0, 1, 0]
+    for number, seed in zip(which, seeds, strict=True):
+        alone = plan_epoch(PANEL, TRAIN, batch_size=16, seed=seed)
+        mine = jax.tree.map(lambda array, number=number: array[:, number], plans)
         for name in ("samples", "mask", "order", "member_windows"):
             np.testing.assert_array_equal(getattr(mine, name), getattr(alone, name))
         for t in range(len(alone.samples)):
