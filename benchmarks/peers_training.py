@@ -1,9 +1,10 @@
 """How fast does hanjax learn and score beside PyTorch? The same network, on a simulated market of the paper's size.
 
-Command:  python -m benchmarks.peers_training [--quick] [--out FILE]      (needs PyTorch)
+Command:  python -m benchmarks.peers_training [--models N] [--quick] [--out FILE]      (needs PyTorch)
 Time:     about a quarter of an hour on two cores; nothing else should run meanwhile
 Prints:   medians and spread of training and scoring, their ratios, and the share of the machine's arithmetic that
-          hanjax's training reaches; writes JSON with hardware and versions
+          hanjax's training reaches; with --models also training of N networks side by side, against as many in turn;
+          writes JSON with hardware and versions
 
 All take turns, repetition by repetition, so that whatever disturbs the machine disturbs each of them. hanjax trains
 whole epochs, with planning; the others a number of steps on the same samples, from data that lie ready as tensors
@@ -14,7 +15,9 @@ threads or only one, whichever was faster for it at warming up: on a busy machin
 
 import argparse
 import dataclasses
+import itertools
 import json
+import math
 import os
 import statistics
 import time
@@ -45,8 +48,9 @@ from hanjax.data.tables import check
 from hanjax.nn import Network
 from hanjax.nn.functional import Params
 from hanjax.scoring.scores import score_panel
-from hanjax.training.fit import fit_panel
+from hanjax.training.fit import Fitted, fit_panel
 from hanjax.training.losses import cross_entropy_loss
+from hanjax.training.population import Member, fit_members
 from hanjax.types import Batch, Panel
 
 Contestant = Callable[[], float]
@@ -152,6 +156,26 @@ def hanjax_epochs(task: Task, epochs: int) -> Contestant:
     return train
 
 
+def hanjax_side_by_side(task: Task, epochs: int, models: int) -> Contestant:
+    """hanjax's training of many networks at once, in samples/s of all together: seeds by learning rates by weights."""
+    of_each = range(math.ceil(round(models ** (1 / 3), 6)))
+    settings = [
+        dataclasses.replace(
+            task.config.train, epochs=epochs, seed=seed, learning_rate=0.001 * 2**rate, positive_weight=500.0 * 2**w
+        )
+        for seed, rate, w in itertools.islice(itertools.product(of_each, repeat=3), models)
+    ]
+
+    def train() -> float:
+        members = [Member(one) for one in settings]
+        fitted = fit_members(task.panel.batch, task.rows, task.rows[:0], task.network, members).members
+        [history] = [one.history for one in fitted[:1] if isinstance(one, Fitted)]
+        steady = history[history["compilations"] == 0]
+        return models * len(task.rows) * len(steady) / steady["seconds"].sum() if len(steady) else float("nan")
+
+    return train
+
+
 def hanjax_dense(task: Task, dense: Dense) -> Contestant:
     """hanjax's network on its own dense tensors: what the tables of distinct rows save."""
     optimizer = optax.adam(task.config.train.learning_rate)
@@ -228,7 +252,7 @@ def positive_weight(config: Config) -> float:
     return config.train.positive_weight
 
 
-def contestants(task: Task, epochs: int) -> Iterator[tuple[str, Contestant]]:
+def contestants(task: Task, epochs: int, models: int) -> Iterator[tuple[str, Contestant]]:
     """All of them by name, the packed and the padded peer with hanjax's first parameters."""
     dense = decode(task.panel.batch)
     packed, padded = (kind(task.config.model, task.sizes).to(task.device) for kind in (Packed, Padded))
@@ -238,6 +262,8 @@ def contestants(task: Task, epochs: int) -> Iterator[tuple[str, Contestant]]:
     load_params(scorer, task.params)
     packed_data = PackedData(dense, task.device)
     yield "train: hanjax", hanjax_epochs(task, epochs)
+    if models:
+        yield "train: hanjax, many side by side", hanjax_side_by_side(task, epochs, models)
     yield "train: packed PyTorch", torch_steps(task, packed, packed_data)
     yield "train: padded PyTorch", torch_steps(task, padded, PaddedData(dense, task.device))
     yield "train: hanjax on dense tensors", hanjax_dense(task, dense)
@@ -250,6 +276,9 @@ RATIOS = {
     "against packed PyTorch": ("train: hanjax", "train: packed PyTorch"),
     "against padded PyTorch": ("train: hanjax", "train: padded PyTorch"),
     "against hanjax on dense tensors": ("train: hanjax", "train: hanjax on dense tensors"),
+    "many side by side, against in turn": ("train: hanjax, many side by side", "train: hanjax"),
+    "many, against packed PyTorch in turn": ("train: hanjax, many side by side", "train: packed PyTorch"),
+    "many, against padded PyTorch in turn": ("train: hanjax, many side by side", "train: padded PyTorch"),
     "scoring against packed": ("score: hanjax", "score: packed PyTorch"),
     "scoring against packed, accounts only": ("score: hanjax", "score: packed PyTorch, accounts only"),
 }
@@ -276,6 +305,7 @@ def main() -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of the accounts, fewer steps and repetitions")
+    parser.add_argument("--models", type=int, default=0, help="how many to train side by side; 0 for none")
     parser.add_argument("--repeats", type=int, help="repetitions of each (7, or 2 with --quick)")
     parser.add_argument("--steps", type=int, help="steps of all but hanjax in a repetition (10, or 2 with --quick)")
     parser.add_argument("--out", type=Path, help="write the figures there, as JSON")
@@ -288,7 +318,7 @@ def main() -> None:
     if task.device == "cuda":
         torch.set_float32_matmul_precision("high")  # as JAX multiplies there by default
     found: dict[str, list[float]] = {}
-    peaks, taking_part = [], dict(contestants(task, epochs=2 if quick else 3))
+    peaks, taking_part = [], dict(contestants(task, 2 if quick else 3, arguments.models))
     for repetition in range(repeats + 1):  # the first one warms up
         peaks.append(matmul_peak())
         for name, run in taking_part.items():
@@ -299,6 +329,8 @@ def main() -> None:
     speeds = {name: rates(1, [1 / speed for speed in speeds]) for name, speeds in found.items()}
     ratios = {}
     for name, (ours, theirs) in RATIOS.items():
+        if ours not in found:
+            continue
         each = [a / b for a, b in zip(found[ours], found[theirs], strict=True)]
         ratio = statistics.median(found[ours]) / statistics.median(found[theirs])
         ratios[name] = {"median": ratio, "min": min(each), "max": max(each)}
@@ -307,7 +339,12 @@ def main() -> None:
         "torch_device": torch.cuda.get_device_name() if task.device == "cuda" else "cpu",
         "panel": repr(task.panel),
         "threads_tried": {name: run.tried for name, run in taking_part.items() if isinstance(run, Threaded)},
-        "settings": {"batch_size": task.config.train.batch_size, "steps": len(task.steps), "repeats": repeats},
+        "settings": {
+            "batch_size": task.config.train.batch_size,
+            "steps": len(task.steps),
+            "repeats": repeats,
+            "models_side_by_side": arguments.models,
+        },
         "samples_per_second": speeds,
         "repetitions": found,
         "ratios": ratios,

@@ -173,7 +173,7 @@ def fit(argv: Sequence[str]) -> None:
     parser = _parser("fit", "Trains a model on a data set.", out="the run folder (default: run)")
     parser.add_argument("data", metavar="DATA", help="folder of the tables")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted training, to the same bits")
-    parser.add_argument("--devices", metavar="N", type=int, default=1, help="among how many devices a step is dealt")
+    parser.add_argument("--devices", metavar="N", type=int, default=1, help="devices, or cores, to deal a step among")
     parser.add_argument(
         "--distributed",
         action="store_true",
@@ -229,6 +229,7 @@ def sweep(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--random", metavar="N", type=int, help="train N of the combinations, drawn by --seed")
     parser.add_argument("--together", metavar="N", type=int, help="how many models side by side, at most")
+    parser.add_argument("--devices", metavar="N", type=int, help="devices, or cores, to deal them among (default: all)")
     parser.add_argument("--resume", action="store_true", help="take models that are there already")
     parser.add_argument("--preset", choices=PRESETS, default="default", help="the settings to start from")
     for part, title in ((PanelConfig, "data"), (ModelConfig, "model"), (TrainConfig, "training")):
@@ -245,6 +246,7 @@ def sweep(argv: Sequence[str]) -> None:
         out,
         config=config,
         together=arguments.together,
+        devices=arguments.devices,
         resume=arguments.resume,
         progress=True,
     )

@@ -1,4 +1,4 @@
-"""Functions compiled by JAX, by settings that suit loops of small steps, which count how often they were compiled."""
+"""Functions compiled by JAX, which count how often they were."""
 
 import contextlib
 import functools
@@ -13,10 +13,11 @@ class Compiled:
 
     Args:
         function: a pure function.
+        of_small_steps: whether it is a loop of many small steps, forward and backward; see ``_of_small_steps``.
         options: options of ``jax.jit``.
     """
 
-    def __init__(self, function: Callable[..., Any], **options: Any):
+    def __init__(self, function: Callable[..., Any], *, of_small_steps: bool = False, **options: Any):
         """Compiles nothing yet: that happens at the first call."""
         self.compilations = 0
 
@@ -24,7 +25,7 @@ class Compiled:
             self.compilations += 1  # runs only while JAX traces
             return function(*args)
 
-        self._jitted = jax.jit(traced, compiler_options=_compiler_options(), **options)
+        self._jitted = jax.jit(traced, compiler_options=_of_small_steps() if of_small_steps else None, **options)
 
     def __call__(self, *args: Any) -> Any:
         """Calls the function."""
@@ -32,16 +33,17 @@ class Compiled:
 
 
 @functools.cache
-def _compiler_options() -> dict[str, bool]:
-    """What XLA is asked for beside its defaults."""
+def _of_small_steps() -> dict[str, bool] | None:
+    """What XLA is asked for in such a loop, beside its defaults."""
     if jax.default_backend() != "cpu":
-        return {}
-    # Its newer way to fuse operations on a CPU takes up to half of the time of compiling, and gains nothing here.
+        return None
+    # The newer way in which it fuses operations on a CPU takes up to half of the time of compiling. For training it
+    # gains nothing, for scoring it does.
     options = {"xla_cpu_use_fusion_emitters": False}
     try:
         jax.jit(lambda: 0, compiler_options=options)()
     except jax.errors.JaxRuntimeError:  # a version that has no choice any more
-        return {}
+        return None
     return options
 
 

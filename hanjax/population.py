@@ -116,6 +116,7 @@ def fit_population(
     *,
     config: Config | None = None,
     together: int | None = None,
+    devices: int | None = None,
     resume: bool = False,
     progress: bool = False,
 ) -> Population:
@@ -130,8 +131,9 @@ def fit_population(
         vary: values by setting, all of whose combinations are trained; or one mapping a model.
         out: a folder that gets a run folder for every model, and table.csv; None to keep them in memory.
         config: all other settings; None for the defaults.
-        together: how many models at once, at most; None for 8 on a CPU and 64 on an accelerator, for each device. If
-            there are several devices, the models are dealt among as many as divide their number.
+        together: how many models at once, at most; None for 8 on a CPU and 64 on an accelerator, for each device.
+        devices: among how many devices the models are dealt, at most; among as many of them as divide their number.
+            None for all; a CPU is one, unless more are asked for before JAX is first used: then its cores are.
         resume: take models that are there already, and train the others.
         progress: show a bar over the epochs of each group.
 
@@ -154,9 +156,10 @@ def fit_population(
         >>> hanjax.score(population.ensemble(), market.tables).accounts["probability"].between(0, 1).all()
         np.True_
     """
-    config, changes = config or Config(), list(combinations(vary))
+    config, changes, mesh = config or Config(), list(combinations(vary)), mesh_of(devices)
     fixed = {"split_seed": config.train.seed_of_split}
     configs = [config.replace(**{**fixed, **change}) for change in changes]
+    count = 1 if mesh is None else mesh.size
     tables = data if isinstance(data, Tables) else read(data)
     folder = None if out is None else Path(out)
     if folder is not None and not resume and any(folder.glob("*/config.json")):
@@ -189,10 +192,10 @@ def fit_population(
                     runs[number], done = Run.read(own.folder), True
             if not done:
                 waiting.append(number)
-        most = together or jax.local_device_count() * (8 if jax.default_backend() == "cpu" else 64)
+        most = together or count * (8 if jax.default_backend() == "cpu" else 64)
         for begin in range(0, len(waiting), most):
             some = waiting[begin : begin + most]
-            for number, error in zip(some, _train([runs[n] for n in some], panel, progress), strict=True):
+            for number, error in zip(some, _train([runs[n] for n in some], panel, count, progress), strict=True):
                 if error is not None:
                     runs[number], errors[number] = None, error
             if folder is not None:
@@ -256,7 +259,7 @@ _DROPOUT = ("dropout", "member_dropout")
 _OF_SPLIT = ("test", "test_fold", "validation", "until", "split_seed", "cross_validation")
 
 
-def _train(runs: Sequence[Run], panel: Panel, progress: bool) -> list[RunError | None]:
+def _train(runs: Sequence[Run], panel: Panel, devices: int, progress: bool) -> list[RunError | None]:
     """Trains runs of one shape, fills them in and writes them; gives the errors of those that failed."""
     rates = [tuple(getattr(run.config.model, name) for name in _DROPOUT) for run in runs]
     same = len(set(rates)) == 1
@@ -274,7 +277,7 @@ def _train(runs: Sequence[Run], panel: Panel, progress: bool) -> list[RunError |
         runs[0].network if same else dataclasses.replace(runs[0], config=_shape(runs[0].config)).network,
         members,
         parts=parts,
-        mesh=mesh_of(math.gcd(len(runs), jax.local_device_count())),
+        mesh=mesh_of(math.gcd(len(runs), devices)),
         progress=tqdm_progress(max(run.config.train.epochs for run in runs)) if progress else None,
     )
     account, ids = pd.factorize(panel.samples["account_id"].to_numpy()[trained.rows])

@@ -1,6 +1,7 @@
 """Joint scores of accounts and individuals, from a panel: every distinct sequence and window is encoded once."""
 
 import functools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -20,6 +21,8 @@ from hanjax.types import Batch, Panel, Scores
 
 _ROWS, _SAMPLES = 4096, 512
 """Rows of a table, and samples, computed at a time: fixed, so that equal inputs give equal bits."""
+_AHEAD = 8
+"""Chunks that the device has to do, so that it never waits for the host."""
 
 
 class _Stage(NamedTuple):
@@ -75,9 +78,9 @@ def score_panel(
     few = places_taken(batch) <= FEW
     parts, order = [], np.concatenate([np.flatnonzero(few), np.flatnonzero(~few)])
     for rows, places in ((order[: few.sum()], FEW), (order[few.sum() :], batch.members.shape[1])):
-        for begin, chunk in _chunks(_of(batch, rows, places), _OF_SAMPLES, _SAMPLES):
+        chunks = _chunks(_of(batch, rows, places), _OF_SAMPLES, _SAMPLES)
+        for begin, scored in _fetched((begin, programs["score"](params, table, chunk)) for begin, chunk in chunks):
             count = min(_SAMPLES, len(rows) - begin)
-            scored = jax.device_get(programs["score"](params, table, chunk))
             parts.append(jax.tree.map(lambda array, count=count: array[:count], _with_places(scored, batch)))
             if progress is not None:
                 progress(count)
@@ -131,9 +134,19 @@ def _chunks(batch: Batch, cut: _Stage, size: int) -> Iterator[tuple[int, Batch]]
         yield begin, batch._replace(**rest, **some)
 
 
+def _fetched(results: Iterable[Any]) -> Iterator[Any]:
+    """Results on the host, each fetched while some of the next are being computed."""
+    waiting = deque()
+    for result in results:
+        waiting.append(result)
+        if len(waiting) > _AHEAD:
+            yield jax.device_get(waiting.popleft())
+    yield from map(jax.device_get, waiting)
+
+
 def _whole(parts: Iterable[Any]) -> Any:
     """The chunks' results, one below the other."""
-    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *map(jax.device_get, parts))
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *_fetched(parts))
 
 
 def _frames(

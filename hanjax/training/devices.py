@@ -1,5 +1,6 @@
 """Devices that share one training, of one process or of several that JAX has joined."""
 
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -18,7 +19,8 @@ def mesh_of(devices: int | None) -> Mesh | None:
     """Devices in a row, for the work to be dealt among.
 
     Args:
-        devices: how many of this process; None for all that there are, those of other processes among them.
+        devices: how many of this process; None for all that there are, those of other processes among them. A CPU is
+            one, unless more are asked for before JAX is first used: then its cores are.
 
     Returns:
         The first of them; None if it is one.
@@ -31,12 +33,19 @@ def mesh_of(devices: int | None) -> Mesh | None:
         >>> mesh_of(1) is None
         True
     """
+    if devices is not None and devices > 1:
+        with contextlib.suppress(RuntimeError):  # JAX has started
+            jax.config.update("jax_num_cpu_devices", devices)
     there = jax.devices()
     wanted = len(there) if devices is None else devices
     if jax.process_count() > 1 and wanted != len(there):
         raise ConfigError(f"devices: several processes take part with all their devices, so give none, not {devices}.")
     if not 1 <= wanted <= len(there):
-        raise ConfigError(f"devices: expected 1 to {len(there)}, as many as there are here, got {devices}.")
+        late = jax.default_backend() == "cpu" and wanted > 1
+        remedy = f" Before JAX is first used, jax.config.update('jax_num_cpu_devices', {wanted}) makes more of a CPU."
+        raise ConfigError(
+            f"devices: expected 1 to {len(there)}, as many as there are here, got {devices}.{remedy if late else ''}"
+        )
     return None if wanted == 1 else Mesh(np.array(there[:wanted]), ("devices",))
 
 

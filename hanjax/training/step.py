@@ -247,7 +247,7 @@ def _programs(network: Network, whose: str, averages: bool, together: bool, mesh
         put=put,
         put_plan=put_plan,
         start=lambda params: put_state(start(params)),
-        run_epoch=Compiled(run_epoch, donate_argnums=0),
+        run_epoch=Compiled(run_epoch, of_small_steps=True, donate_argnums=0),
         predict=Compiled(predict),
     )
 

@@ -1,9 +1,5 @@
 """Trains on one device and on eight, in a process of its own, as the number of devices is fixed when JAX starts."""
 
-import os
-
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
-
 from operator import itemgetter
 
 import jax
@@ -33,7 +29,7 @@ def compare(one, other):
 
 def main():
     """Compares."""
-    mesh = mesh_of(None)
+    mesh = mesh_of(8)  # before JAX is used for anything
     assert mesh is not None and mesh.size == len(jax.devices()) == 8
     shards, whole = (plan_epoch(PANEL, TRAIN, batch_size=16, seed=None, shards=n) for n in (8, None))
     for t, (samples, mask) in enumerate(zip(whole.samples, whole.mask, strict=True)):

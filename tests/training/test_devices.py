@@ -98,3 +98,8 @@ def test_when_one_process_is_lost_the_other_says_so_and_the_run_can_be_resumed(t
 def test_devices_that_are_not_there_are_refused(wanted):
     with pytest.raises(ConfigError, match=f"devices: expected 1 to {len(jax.local_devices())}.*got {wanted}"):
         mesh_of(wanted)
+
+
+def test_how_a_cpu_is_more_devices_is_told():
+    with pytest.raises(ConfigError, match=r"Before JAX is first used, jax.config.update\('jax_num_cpu_devices', 64\)"):
+        mesh_of(64)
