@@ -10,7 +10,8 @@ All take turns, repetition by repetition, so that whatever disturbs the machine 
 whole epochs, with planning; the others a number of steps on the same samples, from data that lie ready as tensors
 (PyTorch's minibatches are taken by index, which counts; those of hanjax's dense tensors are made beforehand). Nothing
 is timed that compiles. PyTorch and JAX both run on the GPU if both can; else both on the CPU, where each peer has all
-threads or only one, whichever was faster for it at warming up: on a busy machine its threads wait for each other.
+threads or only one, whichever was faster for it at warming up: on a busy machine its threads wait for each other. There
+hanjax trains with a device for each core.
 """
 
 import argparse
@@ -29,6 +30,7 @@ import jax
 import numpy as np
 import optax
 import torch
+from jax.sharding import Mesh
 
 import hanjax
 from benchmarks.arithmetic import cells_of, matmul_peak, training_flops
@@ -48,6 +50,7 @@ from hanjax.data.tables import check
 from hanjax.nn import Network
 from hanjax.nn.functional import Params
 from hanjax.scoring.scores import score_panel
+from hanjax.training.devices import mesh_of
 from hanjax.training.fit import Fitted, fit_panel
 from hanjax.training.losses import cross_entropy_loss
 from hanjax.training.population import Member, fit_members
@@ -141,7 +144,7 @@ def prepare(accounts: int, conversions: float, steps: int) -> Task:
     )
 
 
-def hanjax_epochs(task: Task, epochs: int) -> Contestant:
+def hanjax_epochs(task: Task, epochs: int, mesh: Mesh | None) -> Contestant:
     """hanjax's own training, planning included; epochs that compile are left out.
 
     The seed is the same in each repetition, so all shapes occur in the first one, and only that one compiles.
@@ -149,14 +152,14 @@ def hanjax_epochs(task: Task, epochs: int) -> Contestant:
     config = dataclasses.replace(task.config.train, epochs=epochs)
 
     def train() -> float:
-        history = fit_panel(task.panel.batch, task.rows, task.rows[:0], task.network, config).history
+        history = fit_panel(task.panel.batch, task.rows, task.rows[:0], task.network, config, mesh=mesh).history
         steady = history[history["compilations"] == 0]
         return len(task.rows) * len(steady) / steady["seconds"].sum() if len(steady) else float("nan")
 
     return train
 
 
-def hanjax_side_by_side(task: Task, epochs: int, models: int) -> Contestant:
+def hanjax_side_by_side(task: Task, epochs: int, models: int, mesh: Mesh | None) -> Contestant:
     """hanjax's training of many networks at once, in samples/s of all together: seeds by learning rates by weights."""
     of_each = range(math.ceil(round(models ** (1 / 3), 6)))
     settings = [
@@ -168,8 +171,8 @@ def hanjax_side_by_side(task: Task, epochs: int, models: int) -> Contestant:
 
     def train() -> float:
         members = [Member(one) for one in settings]
-        fitted = fit_members(task.panel.batch, task.rows, task.rows[:0], task.network, members).members
-        [history] = [one.history for one in fitted[:1] if isinstance(one, Fitted)]
+        fitted = fit_members(task.panel.batch, task.rows, task.rows[:0], task.network, members, mesh=mesh).members
+        history = next(one.history for one in fitted if isinstance(one, Fitted))
         steady = history[history["compilations"] == 0]
         return models * len(task.rows) * len(steady) / steady["seconds"].sum() if len(steady) else float("nan")
 
@@ -252,7 +255,7 @@ def positive_weight(config: Config) -> float:
     return config.train.positive_weight
 
 
-def contestants(task: Task, epochs: int, models: int) -> Iterator[tuple[str, Contestant]]:
+def contestants(task: Task, epochs: int, models: int, mesh: Mesh | None) -> Iterator[tuple[str, Contestant]]:
     """All of them by name, the packed and the padded peer with hanjax's first parameters."""
     dense = decode(task.panel.batch)
     packed, padded = (kind(task.config.model, task.sizes).to(task.device) for kind in (Packed, Padded))
@@ -261,9 +264,11 @@ def contestants(task: Task, epochs: int, models: int) -> Iterator[tuple[str, Con
     scorer = Packed(task.config.model, task.sizes).to(task.device).eval()
     load_params(scorer, task.params)
     packed_data = PackedData(dense, task.device)
-    yield "train: hanjax", hanjax_epochs(task, epochs)
+    yield "train: hanjax", hanjax_epochs(task, epochs, mesh)
+    if mesh is not None:
+        yield "train: hanjax on one device", hanjax_epochs(task, epochs, None)
     if models:
-        yield "train: hanjax, many side by side", hanjax_side_by_side(task, epochs, models)
+        yield "train: hanjax, many side by side", hanjax_side_by_side(task, epochs, models, mesh)
     yield "train: packed PyTorch", torch_steps(task, packed, packed_data)
     yield "train: padded PyTorch", torch_steps(task, padded, PaddedData(dense, task.device))
     yield "train: hanjax on dense tensors", hanjax_dense(task, dense)
@@ -275,6 +280,7 @@ def contestants(task: Task, epochs: int, models: int) -> Iterator[tuple[str, Con
 RATIOS = {
     "against packed PyTorch": ("train: hanjax", "train: packed PyTorch"),
     "against padded PyTorch": ("train: hanjax", "train: padded PyTorch"),
+    "against hanjax on one device": ("train: hanjax", "train: hanjax on one device"),
     "against hanjax on dense tensors": ("train: hanjax", "train: hanjax on dense tensors"),
     "many side by side, against in turn": ("train: hanjax, many side by side", "train: hanjax"),
     "many, against packed PyTorch in turn": ("train: hanjax, many side by side", "train: packed PyTorch"),
@@ -314,11 +320,12 @@ def main() -> None:
     repeats, steps = arguments.repeats or (2 if quick else 7), arguments.steps or (2 if quick else 10)
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch needs memory on the same device
 
+    mesh = mesh_of(os.cpu_count()) if not torch.cuda.is_available() else None
     task = prepare(250 if quick else 2516, 0.1 if quick else 0.034, steps)
     if task.device == "cuda":
         torch.set_float32_matmul_precision("high")  # as JAX multiplies there by default
     found: dict[str, list[float]] = {}
-    peaks, taking_part = [], dict(contestants(task, 2 if quick else 3, arguments.models))
+    peaks, taking_part = [], dict(contestants(task, 2 if quick else 3, arguments.models, mesh))
     for repetition in range(repeats + 1):  # the first one warms up
         peaks.append(matmul_peak())
         for name, run in taking_part.items():
@@ -329,7 +336,7 @@ def main() -> None:
     speeds = {name: rates(1, [1 / speed for speed in speeds]) for name, speeds in found.items()}
     ratios = {}
     for name, (ours, theirs) in RATIOS.items():
-        if ours not in found:
+        if ours not in found or theirs not in found:
             continue
         each = [a / b for a, b in zip(found[ours], found[theirs], strict=True)]
         ratio = statistics.median(found[ours]) / statistics.median(found[theirs])
@@ -344,6 +351,7 @@ def main() -> None:
             "steps": len(task.steps),
             "repeats": repeats,
             "models_side_by_side": arguments.models,
+            "devices": 1 if mesh is None else mesh.size,
         },
         "samples_per_second": speeds,
         "repetitions": found,

@@ -1,6 +1,6 @@
 """How fast are encoding, training and scoring? A simulated market of the paper's size.
 
-Command:  python -m benchmarks.throughput [--quick] [--out FILE]
+Command:  python -m benchmarks.throughput [--devices N] [--quick] [--out FILE]
 Time:     about three minutes on two cores; nothing else should run meanwhile
 Prints:   medians and spread; compile time stands apart; writes JSON with hardware and versions
 """
@@ -21,6 +21,7 @@ from hanjax.data.encoding import fit_encoding
 from hanjax.data.panel import make_panel
 from hanjax.data.tables import check
 from hanjax.scoring.scores import score_panel
+from hanjax.training.devices import mesh_of
 from hanjax.training.fit import fit_panel
 
 
@@ -47,9 +48,10 @@ def main() -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of the accounts, fewer repeats")
+    parser.add_argument("--devices", type=int, default=1, help="devices, or cores of a CPU, to train with")
     parser.add_argument("--out", type=Path, help="write the figures there, as JSON")
     arguments = parser.parse_args()
-    repeats = 3 if arguments.quick else 7
+    repeats, mesh = 3 if arguments.quick else 7, mesh_of(arguments.devices)
 
     market = hanjax.simulate(accounts=250 if arguments.quick else 2516, conversions=0.1 if arguments.quick else 0.034)
     config = hanjax.Config.paper()
@@ -58,6 +60,7 @@ def main() -> None:
     encoding = fit_encoding(log, config.panel)
     panel, encoding = make_panel(log, config.panel, encoding)
     figures: dict[str, object] = {"machine": describe_machine(), "events": events, "panel": repr(panel)}
+    figures["devices"] = arguments.devices
     figures["check_events_per_second"] = rates(events, timed(lambda: check(market.tables, config.panel), repeats))
     encode = lambda: make_panel(log, config.panel, encoding)
     figures["encode_events_per_second"] = rates(events, timed(encode, repeats))
@@ -71,7 +74,7 @@ def main() -> None:
     model = hanjax.network(config.model, sizes)
     rows = np.arange(len(panel.samples))
     training = dataclasses.replace(config.train, epochs=repeats + 1)
-    fitted = fit_panel(panel.batch, rows, rows[:0], model, training)
+    fitted = fit_panel(panel.batch, rows, rows[:0], model, training, mesh=mesh)
     steady = fitted.history[fitted.history["compilations"] == 0]
     samples = round(float((steady["samples_per_second"] * steady["seconds"]).median()))
     figures["train_samples_per_second"] = rates(samples, steady["seconds"].tolist())
