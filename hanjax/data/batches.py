@@ -37,8 +37,8 @@ class Plan(NamedTuple):
         sequences: ``[T, S]`` the distinct sequences that those windows use, likewise.
         window_sequences: ``[T, M, W]`` what each of those windows consists of, as local sequences.
         member_windows: ``[T, B, K]`` what each member did, as local windows.
-        sequence_prefixes: the beginnings of those sequences; see ``Prefixes``.
-        window_prefixes: the beginnings of those windows.
+        sequence_prefixes: the beginnings of those sequences; see ``Prefixes``. None to compute them row by row.
+        window_prefixes: the beginnings of those windows, likewise.
         blocks: how the samples of a step are ordered by their number of members; see ``Batch.blocks``.
     """
 
@@ -49,8 +49,8 @@ class Plan(NamedTuple):
     sequences: Int[np.ndarray | Array, "T S"]
     window_sequences: Int[np.ndarray | Array, "T M W"]
     member_windows: Int[np.ndarray | Array, "T B K"]
-    sequence_prefixes: Prefixes
-    window_prefixes: Prefixes
+    sequence_prefixes: Prefixes | None
+    window_prefixes: Prefixes | None
     blocks: tuple[Bool[np.ndarray | Array, "T n k 0"], ...]
 
     def restored(self, values: np.ndarray) -> np.ndarray:
@@ -121,7 +121,7 @@ def plan_epoch(
         batch_size: samples in a step, on average at most.
         seed: any number of uint32 words that determine the order, such as a JAX key's data; None deals them
             in the order given.
-        forests: ``Forests.of(batch)``, which every epoch needs anew; None to find them.
+        forests: ``Forests.of(batch)``, for beginnings to be computed once; None for none of that.
         shards: among how many devices each step's samples are dealt; None for no such axis.
 
     Returns:
@@ -160,7 +160,7 @@ def plan_epochs(
         rows: ``[n]`` the samples, as rows of the panel.
         batch_size: samples in a step, on average at most.
         seeds: ``[P, words]`` that of each pass; where they recur, passes are the same, and planned once.
-        forests: ``Forests.of(batch)``; None to find them.
+        forests: as ``plan_epoch`` takes them.
 
     Returns:
         The plans of ``plan_epoch`` for D distinct seeds, with room for the largest in all of them, as arrays
@@ -177,6 +177,8 @@ def plan_epochs(
 
 def _by_step(plan: Any, parts: int) -> Any:
     """Gives the arrays of a plan that has several parts, one after the other, the axes ``[T, parts, ...]``."""
+    if plan is None:
+        return None
     if isinstance(plan, np.ndarray):
         return plan.reshape(parts, len(plan) // parts, *plan.shape[1:]).swapaxes(0, 1)
     arrays = [_by_step(part, parts) for part in plan]
@@ -188,7 +190,6 @@ def _laid_out(batch: Batch, rows: Int[np.ndarray, " n"], passes: Sequence[_Dealt
     each = ((deal.order, deal.mask, *deal.blocks) for deal in passes)
     order, mask, *blocks = map(np.concatenate, zip(*each, strict=True))
     samples = np.asarray(rows)[order].astype(np.int32)
-    forests = Forests.of(batch) if forests is None else forests
     windows, sequences, window_sequences = [], [], []
     table = np.asarray(batch.windows)
     member_windows = np.asarray(batch.member_windows)[samples].astype(np.int32, copy=False)
@@ -209,8 +210,8 @@ def _laid_out(batch: Batch, rows: Int[np.ndarray, " n"], passes: Sequence[_Dealt
         sequences=_stack(sequences, n_sequences),
         window_sequences=_stack(window_sequences, n_windows),
         member_windows=member_windows,
-        sequence_prefixes=plan_prefixes(forests.sequences, sequences, n_sequences),
-        window_prefixes=plan_prefixes(forests.windows, windows, n_windows),
+        sequence_prefixes=None if forests is None else plan_prefixes(forests.sequences, sequences, n_sequences),
+        window_prefixes=None if forests is None else plan_prefixes(forests.windows, windows, n_windows),
         blocks=tuple(blocks),
     )
 

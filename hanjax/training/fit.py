@@ -19,7 +19,7 @@ from hanjax.evaluation.metrics import auc
 from hanjax.training.checkpoint import Checkpoints
 from hanjax.training.devices import first_process
 from hanjax.training.losses import balanced_weight, base_rate_logit
-from hanjax.training.step import Hyperparameters, Measurements, Network, Programs, TrainState, programs
+from hanjax.training.step import Hyperparameters, Measurements, Network, Programs, TrainState, forests_of, programs
 from hanjax.types import Batch
 
 
@@ -174,7 +174,7 @@ def fit_panel(
             raise RunError(f"{checkpoints.folder} already holds epoch {latest}: resume, or use another folder.")
         training = _restored(checkpoints, training)
 
-    forests = Forests.of(batch)
+    forests = forests_of(batch)
 
     size, seeds = config.batch_size, seeds_of_epochs(key, config.epochs)
 
@@ -282,7 +282,7 @@ def own(tree: PyTree) -> PyTree:
 
 def _validation(
     batch: Batch,
-    forests: Forests,
+    forests: Forests | None,
     rows: Int[np.ndarray, " v"],
     compiled: Programs,
     config: TrainConfig,

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from jaxtyping import Bool, Float, Int, PyTree
 
 from hanjax.config import TrainConfig
-from hanjax.data.batches import Forests, Plan, plan_epoch, plan_epochs
+from hanjax.data.batches import Plan, plan_epoch, plan_epochs
 from hanjax.errors import ConfigError, RunError
 from hanjax.training.fit import (
     Best,
@@ -28,7 +28,7 @@ from hanjax.training.fit import (
     with_outcome,
 )
 from hanjax.training.losses import balanced_weight, base_rate_logit
-from hanjax.training.step import Hyperparameters, Measurements, Network, programs
+from hanjax.training.step import Hyperparameters, Measurements, Network, forests_of, programs
 from hanjax.types import Batch
 
 SHARED = ("batch_size", "loss", "ensemble", "cross_validation")
@@ -127,7 +127,7 @@ def fit_members(
     ]
     numbers = jax.tree.map(lambda *values: jnp.asarray(values, jnp.float32), *each)
     panel, apart = compiled.put(batch), None if parts is None else jnp.asarray(parts)
-    forests = Forests.of(batch)
+    forests = forests_of(batch, len(members))
     rows = validation_rows if parts is None else train_rows
     rows = with_outcome(batch, rows, "validation") if len(rows) else np.zeros(0, int)
     known = np.asarray(batch.label)[rows]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hanjax.config import ModelConfig
-from hanjax.data.batches import gather, plan_epoch
+from hanjax.data.batches import Forests, gather, plan_epoch
 from hanjax.nn import Sizes, ensemble, network
 from tests.nn.examples import as_dtype, assert_close, drawn
 from tests.training.standin import panel
@@ -27,7 +27,8 @@ def planned(samples=40):
         window_ages=np.where(whole.windows > 0, rng.integers(1, 4, whole.windows.shape), 0).astype(np.int16),
         member_numbers=rng.normal(size=(*whole.members.shape, 2)).astype(np.float32),
     )
-    plan = plan_epoch(whole, np.arange(200), batch_size=samples, seed=np.array([1, 2], np.uint32))
+    seed = np.array([1, 2], np.uint32)
+    plan = plan_epoch(whole, np.arange(200), batch_size=samples, seed=seed, forests=Forests.of(whole))
     step = gather(whole, jax.tree.map(lambda array: array[1], plan))
     return step, step._replace(sequence_prefixes=None, window_prefixes=None, blocks=None)
 
@@ -48,6 +49,16 @@ def test_they_change_no_value_and_no_gradient(name):
     with jax.enable_x64(True):
         got, wanted = (answer(*as_dtype((params, jax.tree.map(jnp.asarray, batch)), "float64")) for batch in planned())
     assert_close(got, wanted, relative=1e-10)
+
+
+def test_loops_as_a_gpu_gets_them_say_the_same(monkeypatch):
+    net = network(ModelConfig(**SMALL), Sizes.of(planned()[0]))
+    params = drawn(jax.eval_shape(net.init, jax.random.key(0)))
+    shared, plain = (jax.jit(lambda params, batch: net.apply(params, batch))(params, batch) for batch in planned())
+    with monkeypatch.context() as patched:
+        patched.setattr(jax, "default_backend", lambda: "gpu")
+        unrolled = [jax.jit(lambda params, batch: net.apply(params, batch))(params, batch) for batch in planned()]
+    assert_close(unrolled, [shared, plain], relative=1e-6)
 
 
 def test_where_states_depend_on_what_follows_rows_stay_apart():

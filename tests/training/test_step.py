@@ -12,7 +12,7 @@ from hanjax.compiled import Compiled
 from hanjax.config import TrainConfig
 from hanjax.data.batches import Plan, plan_epoch
 from hanjax.errors import ConfigError
-from hanjax.training.step import Hyperparameters, programs
+from hanjax.training.step import Hyperparameters, forests_of, programs
 from tests.training.standin import Linear, decode, panel
 
 SEED = np.array([3, 4], np.uint32)
@@ -245,3 +245,11 @@ def test_a_plan_is_a_tree_of_arrays():
     plan = plan_epoch(panel(20), np.arange(20), batch_size=16, seed=SEED)
     assert isinstance(jax.tree.map(lambda array: array[0], plan), Plan)
     assert Compiled(lambda tree: tree.mask.sum())(plan) == 20
+
+
+@pytest.mark.parametrize(("backend", "models", "shares"), [("cpu", 1, True), ("gpu", 1, False), ("gpu", 64, True)])
+def test_beginnings_are_shared_where_that_pays(monkeypatch, backend, models, shares):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    forests = forests_of(panel(20), models)
+    plan = plan_epoch(panel(20), np.arange(20), batch_size=16, seed=SEED, forests=forests)
+    assert (plan.sequence_prefixes is not None) == (plan.window_prefixes is not None) == shares
