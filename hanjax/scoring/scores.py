@@ -19,7 +19,7 @@ from hanjax.nn.functional import Network
 from hanjax.nn.han import Scored
 from hanjax.types import Batch, Panel, Scores
 
-_ROWS, _SAMPLES = 4096, 512
+_AT_A_TIME, _ON_AN_ACCELERATOR = {"cpu": (4096, 512)}, (65536, 8192)
 """Rows of a table, and samples, computed at a time: fixed, so that equal inputs give equal bits."""
 _AHEAD = 8
 """Chunks that the device has to do, so that it never waits for the host."""
@@ -71,16 +71,17 @@ def score_panel(
         individual_id, cutoff, score (a probability), share (of the account's aggregation), rank_in_account, attention.
     """
     batch, programs = panel.batch, _programs(network)
-    periods = _whole(programs["periods"](params, chunk) for _, chunk in _chunks(batch, _SEQUENCES, _ROWS))
+    some_rows, some_samples = _AT_A_TIME.get(jax.default_backend(), _ON_AN_ACCELERATOR)
+    periods = _whole(programs["periods"](params, chunk) for _, chunk in _chunks(batch, _SEQUENCES, some_rows))
     table = jnp.asarray(_padded(periods.value[: len(batch.sequences)], capacity(len(batch.sequences))))
-    windows = _whole(programs["windows"](params, table, chunk) for _, chunk in _chunks(batch, _WINDOWS, _ROWS))
+    windows = _whole(programs["windows"](params, table, chunk) for _, chunk in _chunks(batch, _WINDOWS, some_rows))
     table = jnp.asarray(_padded(windows.value[: len(batch.windows)], capacity(len(batch.windows))))
     few = places_taken(batch) <= FEW
     parts, order = [], np.concatenate([np.flatnonzero(few), np.flatnonzero(~few)])
     for rows, places in ((order[: few.sum()], FEW), (order[few.sum() :], batch.members.shape[1])):
-        chunks = _chunks(_of(batch, rows, places), _OF_SAMPLES, _SAMPLES)
+        chunks = _chunks(_of(batch, rows, places), _OF_SAMPLES, some_samples)
         for begin, scored in _fetched((begin, programs["score"](params, table, chunk)) for begin, chunk in chunks):
-            count = min(_SAMPLES, len(rows) - begin)
+            count = min(some_samples, len(rows) - begin)
             parts.append(jax.tree.map(lambda array, count=count: array[:count], _with_places(scored, batch)))
             if progress is not None:
                 progress(count)
@@ -125,7 +126,7 @@ def _chunks(batch: Batch, cut: _Stage, size: int) -> Iterator[tuple[int, Batch]]
     """
     there = {name: np.asarray(array) for name, array in batch._asdict().items() if array is not None}
     rest = {
-        name: _padded(array, capacity(len(array))) if name in cut.whole else array[:1]
+        name: jnp.asarray(_padded(array, capacity(len(array))) if name in cut.whole else array[:1])
         for name, array in there.items()
         if name not in cut.rows
     }

@@ -1,8 +1,9 @@
 """Trains a network on a panel: epoch by epoch, validated, checkpointed, and to the same bits every time."""
 
 import time
-from collections.abc import Callable
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,8 @@ from hanjax.training.devices import first_process
 from hanjax.training.losses import balanced_weight, base_rate_logit
 from hanjax.training.step import Hyperparameters, Measurements, Network, Programs, TrainState, forests_of, programs
 from hanjax.types import Batch
+
+T = TypeVar("T")
 
 
 class Epoch(NamedTuple):
@@ -184,16 +187,14 @@ def fit_panel(
     panel, apart = compiled.put(batch), None if parts is None else jnp.asarray(parts)
     rows = validation_rows if parts is None else train_rows
     validate = _validation(batch, forests, rows, compiled, config, weight, apart, shards)
-    epoch, upcoming = len(training.history), None
+    epoch = len(training.history)
+    plans = planned(plan, range(epoch + 1, config.epochs + 1))
     try:
         while not finished(epoch, training.best, config):
             epoch += 1
             started, compilations = time.perf_counter(), compiled.compilations
-            epoch_key = jax.random.fold_in(key, epoch)
-            state, measured = compiled.run_epoch(
-                training.state, panel, compiled.put_plan(upcoming or plan(epoch)), epoch_key, hyperparameters, apart
-            )
-            upcoming = plan(epoch + 1) if epoch < config.epochs else None  # while the device is at work
+            epoch_key, ready = jax.random.fold_in(key, epoch), compiled.put_plan(next(plans))
+            state, measured = compiled.run_epoch(training.state, panel, ready, epoch_key, hyperparameters, apart)
             loss = epoch_loss(jax.device_get(measured), epoch, config)
             validation_auc, log_loss = validate(state.result, panel)
             seconds, compilations = time.perf_counter() - started, compiled.compilations - compilations
@@ -253,6 +254,16 @@ def _after(training: Training, state: TrainState, row: Epoch) -> Training:
 def finished(epoch: int, best: Best, config: TrainConfig) -> bool:
     """Whether no epoch follows this one."""
     return epoch >= config.epochs or (config.patience is not None and epoch - best.epoch >= config.patience)
+
+
+def planned(plan: Callable[[int], T], epochs: Iterable[int]) -> Iterator[T]:
+    """The plans of one epoch after the other, each made in a thread of its own while the epoch before it is trained."""
+    with ThreadPoolExecutor(max_workers=1) as planner:
+        submitted = (planner.submit(plan, epoch) for epoch in epochs)
+        upcoming = next(submitted, None)
+        while upcoming is not None:
+            ready, upcoming = upcoming.result(), next(submitted, None)
+            yield ready
 
 
 def seeds_of_epochs(key: Array, epochs: int) -> UInt[np.ndarray, "epochs words"]:

@@ -23,6 +23,7 @@ from hanjax.training.fit import (
     epoch_loss,
     finished,
     own,
+    planned,
     seeds_of_epochs,
     validated,
     with_outcome,
@@ -133,7 +134,8 @@ def fit_members(
     known = np.asarray(batch.label)[rows]
     aside = plan_epoch(batch, rows, batch_size=first.batch_size, seed=None, forests=forests) if len(rows) else None
 
-    seeds = np.stack([seeds_of_epochs(key, max(config.epochs for config in configs)) for key in keys], axis=1)
+    most = max(config.epochs for config in configs)
+    seeds = np.stack([seeds_of_epochs(key, most) for key in keys], axis=1)
 
     def plan(epoch: int) -> tuple[Plan, Int[np.ndarray, " P"]]:
         return plan_epochs(batch, train_rows, batch_size=first.batch_size, seeds=seeds[epoch], forests=forests)
@@ -149,16 +151,14 @@ def fit_members(
     history: list[list[Epoch]] = [[] for _ in members]
     errors: dict[int, RunError] = {}
     learning = set(range(len(members)))
-    epoch, upcoming = 0, None
+    epoch, plans = 0, planned(plan, range(1, most + 1))
     while learning:
         epoch += 1
         started, compilations = time.perf_counter(), compiled.compilations
-        plans, which = upcoming or plan(epoch)
+        passes, which = next(plans)
         state, measured = compiled.run_epoch(
-            state, panel, compiled.put_plan(plans), fold_in(keys, epoch), numbers, apart, which
+            state, panel, compiled.put_plan(passes), fold_in(keys, epoch), numbers, apart, which
         )
-        last = max(configs[i].epochs for i in learning)
-        upcoming = plan(epoch + 1) if epoch < last else None  # while the device is at work
         measured, logit = jax.device_get(measured), predict(state.result)
         seconds, compilations = time.perf_counter() - started, compiled.compilations - compilations
         improved = np.zeros(len(members), bool)
@@ -179,7 +179,9 @@ def fit_members(
         best_params = _taken(jnp.asarray(improved), state.result, best_params)
         latest = [own[-1] for own in history if own and own[-1].epoch == epoch]
         if progress is not None and latest:
-            progress(_mean(latest), epochs=last, done=not learning)
+            progress(
+                _mean(latest), epochs=max(configs[i].epochs for i in learning or range(len(configs))), done=not learning
+            )
 
     def outcome(i: int) -> Fitted | RunError:
         table = pd.DataFrame(history[i], columns=list(Epoch._fields))
