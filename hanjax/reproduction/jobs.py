@@ -1,6 +1,7 @@
 """What is to be trained on which data, in which order; and the loop that does it, row by row."""
 
 import gc
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import jax
 
 from hanjax.config import Config, PanelConfig
 from hanjax.errors import HanjaxError
-from hanjax.reproduction.learn import learn
+from hanjax.reproduction.learn import Learned, learn
 from hanjax.reproduction.rows import Row
 from hanjax.reproduction.store import Finished, Key, Store
 from hanjax.reproduction.worlds import Panels, World, encode_world
@@ -72,7 +73,7 @@ def make_jobs(rows: Sequence[Row], world: World, *, seeds: int, epochs: int | No
 def run_jobs(jobs: Sequence[Job], store: Store, *, progress: Progress | None = None) -> None:
     """Trains what is not finished yet, and stores every row as soon as it is; one that fails is stored as failed.
 
-    A row that failed before is tried again.
+    A row's seeds are trained side by side. A row that failed before is tried again.
 
     Args:
         jobs: what to train.
@@ -80,29 +81,44 @@ def run_jobs(jobs: Sequence[Job], store: Store, *, progress: Progress | None = N
         progress: called before every training and at the end.
     """
     waiting = [job for job in jobs if (done := store.read(job.key, scores=False)) is None or done.error]
-    done, total = 0.0, sum(job.work for job in waiting)
+    done, total, number = 0.0, sum(job.work for job in waiting), 0
     encoded: tuple[str, PanelConfig, Panels] | None = None
-    for number, job in enumerate(waiting, 1):
+    before: Row | None = None
+    for (row, config, digest), group in itertools.groupby(waiting, lambda job: (job.row, job.config, job.world.digest)):
+        some = list(group)
+        world, seeds = some[0].world, [job.seed for job in some]
         if progress is not None:
-            progress(f"{job.world.name}: {job.row.name}, seed {job.seed} ({number} of {len(waiting)})", done, total)
-        if number > 1 and job.row != waiting[number - 2].row:
+            which = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
+            progress(f"{world.name}: {row.name}, {which} ({number + len(some)} of {len(waiting)})", done, total)
+        if before not in (None, row):
             # Each program takes thousands of mappings of memory, of which a process may have 65,530 on Linux.
             jax.clear_caches()
+        before, number = row, number + len(some)
         started = time.perf_counter()
-        finished = Finished(job.key, 0.0)
+        outcomes: list[Learned | Exception] = []
         try:
-            if encoded is None or encoded[:2] != (job.world.digest, job.config.panel):
+            if encoded is None or encoded[:2] != (digest, config.panel):
                 encoded = None  # the panels before go first
                 gc.collect()
-                encoded = (job.world.digest, job.config.panel, encode_world(job.world, job.config.panel))
-            learned = learn(job.row, job.config, job.seed, job.world, encoded[2])
-            finished.scores, finished.loss = learned.scores, learned.loss
-            finished.samples, finished.conversions = learned.samples, learned.conversions
+                encoded = (digest, config.panel, encode_world(world, config.panel))
+            outcomes.extend(learn(row, config, seeds, world, encoded[2]))
         except Exception as error:  # whatever it is, the other rows go on, and the report says so
-            what = str(error) if isinstance(error, HanjaxError) else f"{type(error).__name__}: {error}"
-            finished.error = what.splitlines()[0][:500] if what else type(error).__name__
-        finished.seconds = time.perf_counter() - started
-        store.write(finished)
-        done += job.work
+            outcomes += [error] * (len(some) - len(outcomes))
+        seconds = (time.perf_counter() - started) / len(some)
+        for job, outcome in zip(some, outcomes, strict=True):
+            store.write(_finished(job, seconds, outcome))
+            done += job.work
     if progress is not None:
         progress("all rows are there", done, total)
+
+
+def _finished(job: Job, seconds: float, outcome: Learned | Exception) -> Finished:
+    """What is stored of a training."""
+    finished = Finished(job.key, seconds)
+    if isinstance(outcome, Exception):
+        what = str(outcome) if isinstance(outcome, HanjaxError) else f"{type(outcome).__name__}: {outcome}"
+        finished.error = what.splitlines()[0][:500] if what else type(outcome).__name__
+    else:
+        finished.scores, finished.loss = outcome.scores, outcome.loss
+        finished.samples, finished.conversions = outcome.samples, outcome.conversions
+    return finished

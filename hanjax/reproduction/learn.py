@@ -1,14 +1,16 @@
-"""Trains one row with one seed, and keeps what the report needs of it: the scores on the tests."""
+"""Trains one row with some seeds, and keeps what the report needs of it: the scores on the tests."""
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from hanjax.config import Config
+from hanjax.config import Config, TrainConfig
 from hanjax.data.splits import deal_accounts
+from hanjax.errors import RunError
 from hanjax.nn.ensemble import ensemble
 from hanjax.nn.functional import network
 from hanjax.reproduction.counts import fit_counts, oracle
@@ -16,7 +18,9 @@ from hanjax.reproduction.naive import NAIVE
 from hanjax.reproduction.rows import Row
 from hanjax.reproduction.worlds import Panels, World, eventually
 from hanjax.scoring.scores import score_panel
-from hanjax.training.fit import fit_panel
+from hanjax.training.fit import Fitted, fit_panel
+from hanjax.training.population import Member, fit_members
+from hanjax.training.step import Network
 from hanjax.types import Panel
 
 
@@ -60,21 +64,20 @@ class Learned(NamedTuple):
     conversions: int
 
 
-def learn(row: Row, config: Config, seed: int, world: World, panels: Panels) -> Learned:
-    """Trains a row and scores the tests.
+def learn(row: Row, config: Config, seeds: Sequence[int], world: World, panels: Panels) -> Iterator[Learned | RunError]:
+    """Trains a row, with several seeds side by side, and scores the tests.
 
     Args:
         row: what to train.
         config: its settings.
-        seed: of parameters and order; the split is the world's.
+        seeds: of parameters and order; the split is the world's.
         world: the data.
         panels: the data as the settings ask for them.
 
-    Returns:
-        The scores.
+    Yields:
+        For each seed the scores, or why there are none: the loss ceased to be finite.
 
     Raises:
-        RunError: if the loss ceases to be finite.
         DataError: if there is nothing to learn from.
     """
     if row.eventually:
@@ -83,27 +86,43 @@ def learn(row: Row, config: Config, seed: int, world: World, panels: Panels) -> 
     label = panels.train.batch.label[:, 0]
     samples, conversions = int((~np.isnan(label)).sum()), int(np.nansum(label))
     if row.kind != "network":
-        if row.kind in ("regression", "boosting"):
-            logit = fit_counts(row.kind, panels, seed, choose=row.preset == "recommended")
-        else:
-            logit = oracle(row.kind, panels, world, seed)
-        found = {name: _scored(panels.tests[name], panels.accounts[name], values) for name, values in logit.items()}
-        return Learned(found, [], samples, conversions)
+        for seed in seeds:
+            if row.kind in ("regression", "boosting"):
+                logit = fit_counts(row.kind, panels, seed, choose=row.preset == "recommended")
+            else:
+                logit = oracle(row.kind, panels, world, seed)
+            found = {name: _scored(panels.tests[name], panels.accounts[name], values) for name, values in logit.items()}
+            yield Learned(found, [], samples, conversions)
+        return
     model = network(config.model, panels.sizes, NAIVE[row.naive] if row.naive else None)
     if config.train.ensemble > 1:
         model = ensemble(model, config.train.ensemble)
-    together = config.train.cross_validation
-    train, validation = _split(panels.train, 0.0 if together else config.train.validation)
-    settings = dataclasses.replace(config.train, seed=seed)
-    parts = deal_accounts(panels.train, settings.ensemble, seed=0) if together else None
-    fitted = fit_panel(panels.train.batch, train, validation, model, settings, parts=parts)
-    found = {}
-    for name, test in panels.tests.items():
-        scores = score_panel(test, model, fitted.params, positive_weight=fitted.positive_weight)
-        odds = _log_odds(scores.accounts["probability"].to_numpy())
-        own = _log_odds(scores.individuals["score"].to_numpy())
-        found[name] = _scored(test, panels.accounts[name], odds, own)
-    return Learned(found, fitted.history["loss"].tolist(), samples, conversions)
+    for fitted in _fitted(model, config.train, seeds, panels.train):
+        if isinstance(fitted, RunError):
+            yield fitted
+            continue
+        found = {}
+        for name, test in panels.tests.items():
+            scores = score_panel(test, model, fitted.params, positive_weight=fitted.positive_weight)
+            odds = _log_odds(scores.accounts["probability"].to_numpy())
+            own = _log_odds(scores.individuals["score"].to_numpy())
+            found[name] = _scored(test, panels.accounts[name], odds, own)
+        yield Learned(found, fitted.history["loss"].tolist(), samples, conversions)
+
+
+def _fitted(model: Network, config: TrainConfig, seeds: Sequence[int], panel: Panel) -> list[Fitted | RunError]:
+    """Trains a network with each seed."""
+    together = config.cross_validation
+    train, validation = _split(panel, 0.0 if together else config.validation)
+    parts = deal_accounts(panel, config.ensemble, seed=0) if together else None
+    settings = [dataclasses.replace(config, seed=seed) for seed in seeds]
+    if len(settings) > 1:
+        members = [Member(one) for one in settings]
+        return fit_members(panel.batch, train, validation, model, members, parts=parts).members
+    try:
+        return [fit_panel(panel.batch, train, validation, model, settings[0], parts=parts)]
+    except RunError as error:
+        return [error]
 
 
 def _split(panel: Panel, share: float) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,9 @@ from hanjax.errors import DataError, RunError
 from hanjax.evaluation.metrics import auc
 from hanjax.reproduction.analyses import last_week
 from hanjax.reproduction.counts import activity_totals, features, fit_counts, need, oracle
+from hanjax.reproduction.learn import learn
 from hanjax.reproduction.members import true_interest
+from hanjax.reproduction.rows import row_named
 from hanjax.reproduction.worlds import encode_world, eventually, given_world, simulated_world
 from hanjax.simulation import log_oracle
 from hanjax.simulation.settings import MarketConfig
@@ -154,3 +156,14 @@ def test_volumes_are_asked_for():
 def test_a_missing_package_is_named():
     with pytest.raises(RunError, match=r"hanjax\[reproduce\]"):
         need("no_such_module", "no-such-package")
+
+
+def test_seeds_trained_side_by_side_score_as_each_alone():
+    row = row_named("experiment-4")
+    config = row.config(1, world().settings)
+    data = encode_world(world(), config.panel)
+    both = list(learn(row, config, [0, 1], world(), data))
+    [alone] = learn(row, config, [1], world(), data)
+    for test, scored in alone.scores.items():
+        np.testing.assert_allclose(both[1].scores[test].score, scored.score, atol=1e-4)
+        assert not np.allclose(both[0].scores[test].score, scored.score, atol=1e-4)
