@@ -73,7 +73,7 @@ def make_jobs(rows: Sequence[Row], world: World, *, seeds: int, epochs: int | No
 def run_jobs(jobs: Sequence[Job], store: Store, *, progress: Progress | None = None) -> None:
     """Trains what is not finished yet, and stores every row as soon as it is; one that fails is stored as failed.
 
-    A row's seeds are trained side by side. A row that failed before is tried again.
+    A row's seeds are trained together. A row that failed before is tried again.
 
     Args:
         jobs: what to train.
@@ -94,20 +94,19 @@ def run_jobs(jobs: Sequence[Job], store: Store, *, progress: Progress | None = N
             # Each program takes thousands of mappings of memory, of which a process may have 65,530 on Linux.
             jax.clear_caches()
         before, number = row, number + len(some)
-        started = time.perf_counter()
-        outcomes: list[Learned | Exception] = []
+        started, left = time.perf_counter(), list(some)
         try:
             if encoded is None or encoded[:2] != (digest, config.panel):
                 encoded = None  # the panels before go first
                 gc.collect()
                 encoded = (digest, config.panel, encode_world(world, config.panel))
-            outcomes.extend(learn(row, config, seeds, world, encoded[2]))
+            for outcome in learn(row, config, seeds, world, encoded[2]):
+                store.write(_finished(left.pop(0), time.perf_counter() - started, outcome))
+                started = time.perf_counter()
         except Exception as error:  # whatever it is, the other rows go on, and the report says so
-            outcomes += [error] * (len(some) - len(outcomes))
-        seconds = (time.perf_counter() - started) / len(some)
-        for job, outcome in zip(some, outcomes, strict=True):
-            store.write(_finished(job, seconds, outcome))
-            done += job.work
+            for job in left:
+                store.write(_finished(job, time.perf_counter() - started, error))
+        done += sum(job.work for job in some)
     if progress is not None:
         progress("all rows are there", done, total)
 
