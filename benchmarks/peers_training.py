@@ -320,7 +320,10 @@ def main() -> None:
     repeats, steps = arguments.repeats or (2 if quick else 7), arguments.steps or (2 if quick else 10)
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch needs memory on the same device
 
-    mesh = mesh_of(os.cpu_count()) if not torch.cuda.is_available() else None
+    jax.config.update("jax_num_cpu_devices", os.cpu_count())
+    mesh = mesh_of(None) if jax.default_backend() == "cpu" else None
+    if mesh is not None and arguments.models % mesh.size:
+        parser.error(f"--models: expected a multiple of {mesh.size}, got {arguments.models}")
     task = prepare(250 if quick else 2516, 0.1 if quick else 0.034, steps)
     if task.device == "cuda":
         torch.set_float32_matmul_precision("high")  # as JAX multiplies there by default

@@ -34,6 +34,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the figures there, as JSON")
     arguments = parser.parse_args()
     models, mesh = 2 if arguments.quick else arguments.models, mesh_of(arguments.devices)
+    if models % arguments.devices:
+        parser.error(f"--models: expected a multiple of {arguments.devices}, got {models}")
 
     market = hanjax.simulate(accounts=250 if arguments.quick else 2516, conversions=0.1 if arguments.quick else 0.034)
     config = hanjax.Config.paper().replace(epochs=arguments.epochs)

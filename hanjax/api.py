@@ -102,8 +102,8 @@ def fit(
         progress: show a bar with loss and AUC.
         devices: among how many devices the samples of each step are dealt; None for all, also those of other processes
             that ``jax.distributed.initialize`` has joined, each of which calls this with the same data and the same
-            ``out``, a folder that all of them see. The cores of a CPU are devices if JAX has not been used before. The
-            result is that of one device, but for rounding and for what dropout leaves out.
+            ``out``, a folder that all of them see. A CPU is one, unless more are asked for before JAX is first used:
+            then its cores are. The result is that of one device, but for rounding and for what dropout leaves out.
 
     Returns:
         The run.

@@ -229,7 +229,7 @@ def sweep(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--random", metavar="N", type=int, help="train N of the combinations, drawn by --seed")
     parser.add_argument("--together", metavar="N", type=int, help="how many models side by side, at most")
-    parser.add_argument("--devices", metavar="N", type=int, help="devices, or cores, to deal them among (default: all)")
+    parser.add_argument("--devices", metavar="N", type=int, help="devices, or cores of a CPU, to deal them among")
     parser.add_argument("--resume", action="store_true", help="take models that are there already")
     parser.add_argument("--preset", choices=PRESETS, default="default", help="the settings to start from")
     for part, title in ((PanelConfig, "data"), (ModelConfig, "model"), (TrainConfig, "training")):

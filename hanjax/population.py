@@ -156,7 +156,8 @@ def fit_population(
         >>> hanjax.score(population.ensemble(), market.tables).accounts["probability"].between(0, 1).all()
         np.True_
     """
-    config, changes, mesh = config or Config(), list(combinations(vary)), mesh_of(devices)
+    config, changes = config or Config(), list(combinations(vary))
+    mesh = mesh_of(jax.local_device_count() if devices is None else devices)
     fixed = {"split_seed": config.train.seed_of_split}
     configs = [config.replace(**{**fixed, **change}) for change in changes]
     count = 1 if mesh is None else mesh.size

@@ -111,9 +111,9 @@ class Batch(NamedTuple):
             unless asked for.
         sequence_prefixes: the distinct beginnings of ``sequences``, so that each is encoded once; None for row by row.
         window_prefixes: those of ``windows``, quiet periods passed over; None for row by row.
-        blocks: for each of several runs of samples that make up the batch, an array without content, whose shape says
-            how many samples they are and how many members each of them has at most, so that fewer places are computed;
-            None for one run.
+        blocks: for each of the runs of samples that make up the batch, small groups and then the others, an array
+            without content, whose shape says how many samples they are and how many members each of them has at most,
+            so that fewer places are computed; None for one run.
     """
 
     sequences: UInt[Array, "S L"]

@@ -241,7 +241,7 @@ _OF_SAMPLES = ("members", "member_windows", "account", "label", "mask", "account
 
 
 def _blocks(batch: Batch) -> Iterator[Batch]:
-    """The runs of samples that are as large as each other, about, without the empty places; see ``Batch.blocks``."""
+    """The small groups and then the others, without the places that no group of a run needs; see ``Batch.blocks``."""
     if batch.blocks is None:
         yield batch
         return

@@ -106,7 +106,7 @@ def gru_states(
 
     # Recomputing a step when differentiating is cheaper than storing its gates. A scan already keeps the two apart.
     step = jax.checkpoint(step, prevent_cse=False)
-    nothing, turns = jnp.zeros_like(kernel, shape=kernel.shape[:1]), _turns_in_one(most=min(32, len(where)))
+    nothing, turns = jnp.zeros_like(kernel, shape=kernel.shape[:1]), _turns_in_one(len(where), most=32)
     return jax.lax.scan(step, nothing, (items, where), reverse=reverse, unroll=turns)[1]
 
 
@@ -143,16 +143,16 @@ def prefix_states(
     # As in gru_states. Only the latest chunks are carried along: copies of all states would cost more than they do.
     step = jax.checkpoint(step, prevent_cse=False)
     nothing = jnp.zeros_like(kernel, shape=(1 + REACH * rows, len(kernel)))
-    states = jax.lax.scan(step, nothing, (items, parents), unroll=_turns_in_one(most=min(4, len(parents))))[1]
+    states = jax.lax.scan(step, nothing, (items, parents), unroll=_turns_in_one(len(parents), most=4))[1]
     return states.reshape(-1, len(kernel))
 
 
-def _turns_in_one(*, most: int) -> int:
+def _turns_in_one(turns: int, *, most: int) -> int:
     """How many turns of a loop are compiled as one: on a GPU many, as most of the time of each is its overhead.
 
     On a CPU that takes longer to compile and no less time to run.
     """
-    return max(most, 1) if jax.default_backend() == "gpu" else 1
+    return max(1, min(turns, most)) if jax.default_backend() == "gpu" else 1
 
 
 def _extended(value: PyTree, hidden: Array, *, project: Callable[..., Any], kernel: Array, bias: Array) -> Array:

@@ -73,40 +73,44 @@ def make_jobs(rows: Sequence[Row], world: World, *, seeds: int, epochs: int | No
 def run_jobs(jobs: Sequence[Job], store: Store, *, progress: Progress | None = None) -> None:
     """Trains what is not finished yet, and stores every row as soon as it is; one that fails is stored as failed.
 
-    A row's seeds are trained together. A row that failed before is tried again.
+    On an accelerator a row's seeds are trained side by side; a CPU would take as long for that as for one after the
+    other. A row that failed before is tried again.
 
     Args:
         jobs: what to train.
         store: where finished rows lie.
-        progress: called before every training and at the end.
+        progress: called before every training, or several side by side, and at the end.
     """
     waiting = [job for job in jobs if (done := store.read(job.key, scores=False)) is None or done.error]
     done, total, number = 0.0, sum(job.work for job in waiting), 0
     encoded: tuple[str, PanelConfig, Panels] | None = None
     before: Row | None = None
-    for (row, config, digest), group in itertools.groupby(waiting, lambda job: (job.row, job.config, job.world.digest)):
+    in_turn = jax.default_backend() == "cpu"
+    of_group = lambda job: (job.row, job.config, job.world.digest, job.seed if in_turn else None)
+    for (row, config, digest, _), group in itertools.groupby(waiting, of_group):
         some = list(group)
         world, seeds = some[0].world, [job.seed for job in some]
         if progress is not None:
-            which = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
-            progress(f"{world.name}: {row.name}, {which} ({number + len(some)} of {len(waiting)})", done, total)
+            which = f"seed {', '.join(map(str, seeds))} ({number + 1} of {len(waiting)})"
+            progress(f"{world.name}: {row.name}, {which}", done, total)
         if before not in (None, row):
             # Each program takes thousands of mappings of memory, of which a process may have 65,530 on Linux.
             jax.clear_caches()
         before, number = row, number + len(some)
-        started, left = time.perf_counter(), list(some)
+        started = time.perf_counter()
+        outcomes: list[Learned | Exception] = []
         try:
             if encoded is None or encoded[:2] != (digest, config.panel):
                 encoded = None  # the panels before go first
                 gc.collect()
                 encoded = (digest, config.panel, encode_world(world, config.panel))
-            for outcome in learn(row, config, seeds, world, encoded[2]):
-                store.write(_finished(left.pop(0), time.perf_counter() - started, outcome))
-                started = time.perf_counter()
+            outcomes.extend(learn(row, config, seeds, world, encoded[2]))
         except Exception as error:  # whatever it is, the other rows go on, and the report says so
-            for job in left:
-                store.write(_finished(job, time.perf_counter() - started, error))
-        done += sum(job.work for job in some)
+            outcomes += [error] * (len(some) - len(outcomes))
+        seconds = (time.perf_counter() - started) / len(some)
+        for job, outcome in zip(some, outcomes, strict=True):
+            store.write(_finished(job, seconds, outcome))
+            done += job.work
     if progress is not None:
         progress("all rows are there", done, total)
 

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import jax
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
@@ -66,7 +65,7 @@ class Learned(NamedTuple):
 
 
 def learn(row: Row, config: Config, seeds: Sequence[int], world: World, panels: Panels) -> Iterator[Learned | RunError]:
-    """Trains a row, on an accelerator with its seeds side by side, and scores the tests.
+    """Trains a row, with several seeds side by side, and scores the tests.
 
     Args:
         row: what to train.
@@ -111,21 +110,18 @@ def learn(row: Row, config: Config, seeds: Sequence[int], world: World, panels: 
         yield Learned(found, fitted.history["loss"].tolist(), samples, conversions)
 
 
-def _fitted(model: Network, config: TrainConfig, seeds: Sequence[int], panel: Panel) -> Iterator[Fitted | RunError]:
+def _fitted(model: Network, config: TrainConfig, seeds: Sequence[int], panel: Panel) -> list[Fitted | RunError]:
     """Trains a network with each seed."""
-    together = config.cross_validation
-    train, validation = _split(panel, 0.0 if together else config.validation)
-    parts = deal_accounts(panel, config.ensemble, seed=0) if together else None
-    settings = [dataclasses.replace(config, seed=seed) for seed in seeds]
-    if jax.default_backend() != "cpu":  # where side by side takes as long as one after the other
-        members = [Member(one) for one in settings]
-        yield from fit_members(panel.batch, train, validation, model, members, parts=parts).members
-        return
-    for one in settings:
-        try:
-            yield fit_panel(panel.batch, train, validation, model, one, parts=parts)
-        except RunError as error:
-            yield error
+    crossed = config.cross_validation
+    train, validation = _split(panel, 0.0 if crossed else config.validation)
+    parts = deal_accounts(panel, config.ensemble, seed=0) if crossed else None
+    members = [Member(dataclasses.replace(config, seed=seed)) for seed in seeds]
+    if len(members) > 1:
+        return fit_members(panel.batch, train, validation, model, members, parts=parts).members
+    try:
+        return [fit_panel(panel.batch, train, validation, model, members[0].config, parts=parts)]
+    except RunError as error:
+        return [error]
 
 
 def _split(panel: Panel, share: float) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import PyTree
 
-from hanjax.compiled import Compiled
 from hanjax.data.batches import FEW, places_taken
 from hanjax.data.distinct import capacity
 from hanjax.evaluation.calibration import probability, unweight
@@ -19,7 +18,7 @@ from hanjax.nn.functional import Network
 from hanjax.nn.han import Scored
 from hanjax.types import Batch, Panel, Scores
 
-_AT_A_TIME, _ON_AN_ACCELERATOR = {"cpu": (4096, 512)}, (65536, 8192)
+_ON_A_CPU, _ON_AN_ACCELERATOR = (4096, 512), (65536, 8192)
 """Rows of a table, and samples, computed at a time: fixed, so that equal inputs give equal bits."""
 _AHEAD = 8
 """Chunks that the device has to do, so that it never waits for the host."""
@@ -71,7 +70,7 @@ def score_panel(
         individual_id, cutoff, score (a probability), share (of the account's aggregation), rank_in_account, attention.
     """
     batch, programs = panel.batch, _programs(network)
-    some_rows, some_samples = _AT_A_TIME.get(jax.default_backend(), _ON_AN_ACCELERATOR)
+    some_rows, some_samples = _ON_A_CPU if jax.default_backend() == "cpu" else _ON_AN_ACCELERATOR
     periods = _whole(programs["periods"](params, chunk) for _, chunk in _chunks(batch, _SEQUENCES, some_rows))
     table = jnp.asarray(_padded(periods.value[: len(batch.sequences)], capacity(len(batch.sequences))))
     windows = _whole(programs["windows"](params, table, chunk) for _, chunk in _chunks(batch, _WINDOWS, some_rows))
@@ -108,9 +107,9 @@ def _with_places(scored: Scored, batch: Batch) -> Scored:
 @functools.lru_cache(maxsize=8)
 def _programs(network: Network) -> dict[str, Callable[..., Any]]:
     return {
-        "periods": Compiled(network.encode_periods),
-        "windows": Compiled(network.encode_windows),
-        "score": Compiled(network.score),
+        "periods": jax.jit(network.encode_periods),
+        "windows": jax.jit(network.encode_windows),
+        "score": jax.jit(network.score),
     }
 
 

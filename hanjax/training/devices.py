@@ -33,7 +33,7 @@ def mesh_of(devices: int | None) -> Mesh | None:
         >>> mesh_of(1) is None
         True
     """
-    if devices is not None and devices > 1:
+    if devices is not None and devices > max(1, jax.config.jax_num_cpu_devices):
         with contextlib.suppress(RuntimeError):  # JAX has started
             jax.config.update("jax_num_cpu_devices", devices)
     there = jax.devices()

@@ -1,7 +1,7 @@
 """Trains a network on a panel: epoch by epoch, validated, checkpointed, and to the same bits every time."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
@@ -177,11 +177,10 @@ def fit_panel(
             raise RunError(f"{checkpoints.folder} already holds epoch {latest}: resume, or use another folder.")
         training = _restored(checkpoints, training)
 
-    forests = forests_of(batch)
-
-    size, seeds = config.batch_size, seeds_of_epochs(key, config.epochs)
+    forests, seeds = forests_of(batch, config.ensemble), seeds_of_epochs(key, config.epochs)
 
     def plan(epoch: int) -> Plan:
+        size = config.batch_size
         return plan_epoch(batch, train_rows, batch_size=size, seed=seeds[epoch], forests=forests, shards=shards)
 
     panel, apart = compiled.put(batch), None if parts is None else jnp.asarray(parts)
@@ -193,8 +192,10 @@ def fit_panel(
         while not finished(epoch, training.best, config):
             epoch += 1
             started, compilations = time.perf_counter(), compiled.compilations
-            epoch_key, ready = jax.random.fold_in(key, epoch), compiled.put_plan(next(plans))
-            state, measured = compiled.run_epoch(training.state, panel, ready, epoch_key, hyperparameters, apart)
+            epoch_key = jax.random.fold_in(key, epoch)
+            state, measured = compiled.run_epoch(
+                training.state, panel, compiled.put_plan(next(plans)), epoch_key, hyperparameters, apart
+            )
             loss = epoch_loss(jax.device_get(measured), epoch, config)
             validation_auc, log_loss = validate(state.result, panel)
             seconds, compilations = time.perf_counter() - started, compiled.compilations - compilations
@@ -213,6 +214,7 @@ def fit_panel(
             "them was lost, start all of them again, with `resume`."
         ) from error
     finally:
+        plans.close()
         if checkpoints is not None:
             checkpoints.wait()  # even when interrupted, the last complete epoch gets to the disk
     history = pd.DataFrame(training.history, columns=list(Epoch._fields))
@@ -256,8 +258,8 @@ def finished(epoch: int, best: Best, config: TrainConfig) -> bool:
     return epoch >= config.epochs or (config.patience is not None and epoch - best.epoch >= config.patience)
 
 
-def planned(plan: Callable[[int], T], epochs: Iterable[int]) -> Iterator[T]:
-    """The plans of one epoch after the other, each made in a thread of its own while the epoch before it is trained."""
+def planned(plan: Callable[[int], T], epochs: Iterable[int]) -> Generator[T]:
+    """The plans of one epoch after the other, each made in another thread while the epoch before it is trained."""
     with ThreadPoolExecutor(max_workers=1) as planner:
         submitted = (planner.submit(plan, epoch) for epoch in epochs)
         upcoming = next(submitted, None)

@@ -128,11 +128,12 @@ def fit_members(
     ]
     numbers = jax.tree.map(lambda *values: jnp.asarray(values, jnp.float32), *each)
     panel, apart = compiled.put(batch), None if parts is None else jnp.asarray(parts)
-    forests = forests_of(batch, len(members))
+    forests = forests_of(batch, len(members) * first.ensemble // (1 if mesh is None else mesh.size))
     rows = validation_rows if parts is None else train_rows
     rows = with_outcome(batch, rows, "validation") if len(rows) else np.zeros(0, int)
     known = np.asarray(batch.label)[rows]
     aside = plan_epoch(batch, rows, batch_size=first.batch_size, seed=None, forests=forests) if len(rows) else None
+    on_device = None if aside is None else compiled.put_plan(aside)
 
     most = max(config.epochs for config in configs)
     seeds = np.stack([seeds_of_epochs(key, most) for key in keys], axis=1)
@@ -143,7 +144,7 @@ def fit_members(
     def predict(params: PyTree) -> Float[np.ndarray, "P v H"]:
         if aside is None:
             return np.zeros((len(members), 0, known.shape[1]))
-        logit = np.asarray(compiled.predict(params, panel, aside, apart))
+        logit = np.asarray(compiled.predict(params, panel, on_device, apart))
         return np.stack([aside.restored(one) for one in logit])
 
     state, best_params = compiled.start(params), own(params)
@@ -179,9 +180,9 @@ def fit_members(
         best_params = _taken(jnp.asarray(improved), state.result, best_params)
         latest = [own[-1] for own in history if own and own[-1].epoch == epoch]
         if progress is not None and latest:
-            progress(
-                _mean(latest), epochs=max(configs[i].epochs for i in learning or range(len(configs))), done=not learning
-            )
+            progress(_mean(latest), epochs=most, done=not learning)
+
+    plans.close()
 
     def outcome(i: int) -> Fitted | RunError:
         table = pd.DataFrame(history[i], columns=list(Epoch._fields))

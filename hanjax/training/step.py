@@ -150,7 +150,7 @@ def forests_of(batch: Batch, models: int = 1) -> Forests | None:
 
     Args:
         batch: the panel's batch, as NumPy arrays.
-        models: how many are trained side by side.
+        models: how many networks each device trains side by side.
     """
     return None if jax.default_backend() == "gpu" and models < 32 else Forests.of(batch)
 

@@ -118,7 +118,7 @@ def test_raw_leaves_the_weight_in(run, scores):
 
 
 def test_chunks_do_not_matter(run, scores, monkeypatch):
-    monkeypatch.setattr(scoring, "_AT_A_TIME", {"cpu": (64, 32)})
+    monkeypatch.setattr(scoring, "_ON_A_CPU", (64, 32))
     counted = []
     arguments = dict(positive_weight=run.positive_weight, progress=counted.append)
     assert len(trained.panel().batch.windows) > 2 * 64 and len(trained.panel().samples) > 4 * 32

@@ -29,7 +29,7 @@ CONFIG = Config().replace(
 
 
 def test_chunks_of_all_fields_equal_the_whole(monkeypatch):
-    monkeypatch.setattr(scoring, "_AT_A_TIME", {"cpu": (64, 32)})
+    monkeypatch.setattr(scoring, "_ON_A_CPU", (64, 32))
     log = check(trained.market(), CONFIG.panel)
     panel, _ = make_panel(log, CONFIG.panel, fit_encoding(log, CONFIG.panel))
     batch = panel.batch

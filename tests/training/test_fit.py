@@ -15,7 +15,7 @@ import pytest
 from hanjax.config import TrainConfig
 from hanjax.errors import DataError, RunError
 from hanjax.training.checkpoint import Checkpoints
-from hanjax.training.fit import Best, Epoch, fit_panel, tqdm_progress
+from hanjax.training.fit import Best, Epoch, fit_panel, planned, tqdm_progress
 from tests.training.long_run import train
 from tests.training.standin import Linear, decode, panel
 
@@ -290,3 +290,17 @@ def test_progress_bar(capsys):
     history = fit(2, progress=tqdm_progress(2)).history
     err = capsys.readouterr().err
     assert "2/2" in err and f"auc={history['validation_auc'].iloc[-1]:.4f}" in err
+
+
+def test_epochs_are_planned_one_ahead_and_errors_come_in_their_turn():
+    begun = []
+
+    def plan(epoch):
+        begun.append(epoch)
+        return 1 / (3 - epoch)
+
+    plans = planned(plan, range(1, 9))
+    assert [next(plans), next(plans)] == [0.5, 1.0]
+    with pytest.raises(ZeroDivisionError):
+        next(plans)
+    assert begun == [1, 2, 3]
