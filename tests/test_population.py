@@ -161,3 +161,8 @@ def test_values_on_the_command_line(text, meant):
 def test_values_that_are_none(text):
     with pytest.raises(ConfigError, match=text.partition("=")[0]):
         varied(text)
+
+
+def test_devices_that_are_not_there_are_refused_before_anything_is_read():
+    with pytest.raises(ConfigError, match="devices: expected 1 to .* got 99"):
+        fit_population("no such folder", {"seed": [0, 1]}, devices=99)
