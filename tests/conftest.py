@@ -1,10 +1,10 @@
 """The harness of every test: JAX on the CPU, in float32, and as strict as it can be made.
 
 Most of the time goes into compiling, so the tests run programs that the compiler hardly optimizes;
-JAX_DISABLE_MOST_OPTIMIZATIONS=0 makes it work as hard as for users, and the tests take half as long again. With
-JAX_COMPILATION_CACHE_DIR=FOLDER and JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.1 the second run is about three times
-as fast. That is not the default: JAX does not write that cache atomically, and some tests kill processes. Nor are the
-shapes in annotations enforced: the network takes NumPy's arrays where they say JAX's.
+JAX_DISABLE_MOST_OPTIMIZATIONS=0 makes it work as hard as for users. With JAX_COMPILATION_CACHE_DIR=FOLDER and
+JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.1 a second run is faster. That is not the default: JAX does not write that
+cache atomically, and some tests kill processes. Nor are the shapes in annotations enforced: the network takes NumPy's
+arrays where they say JAX's.
 """
 
 import os
