@@ -1,0 +1,22 @@
+"""The front door: tables in, DataFrames out."""
+
+from hanjax.api.data import conversions, describe, encode
+from hanjax.api.evaluating import Evaluation, evaluate
+from hanjax.api.fitting import fit, load, prepare
+from hanjax.api.given import Data
+from hanjax.api.scoring import score
+from hanjax.data.reading import read
+
+__all__ = [
+    "Data",
+    "Evaluation",
+    "conversions",
+    "describe",
+    "encode",
+    "evaluate",
+    "fit",
+    "load",
+    "prepare",
+    "read",
+    "score",
+]

@@ -1,0 +1,46 @@
+"""What users hand over, in whichever form: tables or a folder, a run or its folder, settings or none."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hanjax.config import Config, PanelConfig
+from hanjax.data.reading import read
+from hanjax.errors import ConfigError, DataError, RunError
+from hanjax.run import Run
+from hanjax.types import Tables
+
+Data = Tables | str | Path
+"""Tables, or the folder that holds them."""
+
+Settings = TypeVar("Settings", Config, PanelConfig)
+
+
+def tables_of(data: Any) -> Tables:
+    """The tables given, or those of the folder."""
+    if isinstance(data, Tables):
+        return data
+    if not isinstance(data, str | Path):
+        raise DataError(
+            f"data: expected hanjax.Tables(events, individuals, accounts) or a folder, got {type(data).__name__}."
+        )
+    return read(data)
+
+
+def run_of(run: Any) -> Run:
+    """The run given, or that of the folder."""
+    if isinstance(run, Run):
+        return run
+    if not isinstance(run, str | Path):
+        raise RunError(f"run: expected a Run or its folder, got {type(run).__name__}. The run comes before the data.")
+    return Run.read(run)
+
+
+def settings_of(config: Any, kind: type[Settings]) -> Settings:
+    """The settings given, or the defaults; a part is easily mistaken for the whole."""
+    if config is None:
+        return kind()
+    if not isinstance(config, kind):
+        remedy = "Give its `panel`." if kind is PanelConfig else "Make one with Config(panel=...)."
+        remedy = f" {remedy}" if isinstance(config, Config | PanelConfig) else ""
+        raise ConfigError(f"config: expected a {kind.__name__}, got {type(config).__name__}.{remedy}")
+    return config

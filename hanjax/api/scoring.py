@@ -1,0 +1,72 @@
+"""Scoring: a run and tables in, DataFrames out."""
+
+from pathlib import Path
+from typing import Any
+
+from hanjax.api.given import Data, run_of, tables_of
+from hanjax.data.dates import observed_until
+from hanjax.data.panel import make_panel
+from hanjax.data.tables import check
+from hanjax.errors import RunError
+from hanjax.run import Run
+from hanjax.scoring.scores import score_panel
+from hanjax.types import Panel, Scores
+
+
+def score(run: Run | str | Path, data: Data, *, as_of: Any = None, raw: bool = False, progress: bool = False) -> Scores:
+    """Scores every account and each of its individuals, at every cut-off or as of one date.
+
+    Args:
+        run: the model, or its folder.
+        data: tables, or their folder; accounts that training never saw are the normal case.
+        as_of: a date: scores are those at the start of the period that holds it. None for every cut-off, the last one
+            (whose outcome is not known yet) among them.
+        raw: leave the class weight of the loss in the probabilities.
+        progress: show a bar.
+
+    Returns:
+        The scores of accounts and of individuals; see ``hanjax.scoring.scores.score_panel`` for the columns.
+
+    Raises:
+        DataError: if the tables are not what they should be, or nobody can be scored as of the date.
+        RunError: if the run cannot be read.
+
+    Example:
+        >>> import hanjax
+        >>> market = hanjax.simulate(accounts=60, conversions=0.4, seed=1)
+        >>> run = hanjax.fit(market.tables, config=hanjax.Config().replace(epochs=1, test=0.2))
+        >>> scores = hanjax.score(run, market.tables, as_of="2021-06-30")
+        >>> scores.accounts["cutoff"].dt.strftime("%Y-%m-%d").unique().tolist()
+        ['2021-06-27']
+    """
+    run = run_of(run)
+    log = check(tables_of(data), run.config.panel)
+    cutoffs = None
+    if as_of is not None:
+        log, cutoff = observed_until(log, run.config.panel, as_of)
+        cutoffs = (cutoff, cutoff)
+    panel, _ = make_panel(log, run.config.panel, run.encoding, cutoffs=cutoffs)
+    return score_encoded(run, panel, raw=raw, progress=progress)
+
+
+def score_encoded(run: Run, panel: Panel, *, raw: bool = False, progress: bool = False) -> Scores:
+    """Scores every sample of a panel, and its members, with a bar if wanted."""
+    if run.params is None:
+        raise RunError("The run holds no trained parameters. Train it with `fit` first.")
+    bar = None
+    if progress:
+        from tqdm import tqdm
+
+        bar = tqdm(total=len(panel.samples), unit="sample", desc="scoring")
+    scores = score_panel(
+        panel,
+        run.network,
+        run.params,
+        positive_weight=run.positive_weight,
+        horizons=run.config.panel.horizons,
+        raw=raw,
+        progress=bar and bar.update,
+    )
+    if bar is not None:
+        bar.close()
+    return scores
