@@ -14,8 +14,8 @@ Data: ``read`` a folder, or make ``Tables`` of DataFrames; ``describe`` says wha
 ``encode`` makes the ``Panel`` of samples; ``simulate`` makes a market whose truth is known.
 
 Models: ``fit`` trains one and gives a ``Run``, ``load`` reads one back, ``score`` applies it, ``evaluate`` says how
-good it is on accounts it has not seen. ``Config`` holds every setting (``PanelConfig``, ``ModelConfig``,
-``TrainConfig``).
+good it is on accounts it has not seen, ``calibrate`` makes its probabilities truer. ``Config`` holds every setting
+(``PanelConfig``, ``ModelConfig``, ``TrainConfig``).
 
 ``fit_population`` trains many at once, over seeds, learning rates or any other settings, and gives a ``Population``: a
 table of them, the best one, or their ensemble.
@@ -35,7 +35,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from hanjax import plot
-    from hanjax.api import describe, encode, evaluate, fit, load, score
+    from hanjax.api import calibrate, describe, encode, evaluate, fit, load, score
     from hanjax.config import Config, ModelConfig, PanelConfig, TrainConfig
     from hanjax.data.reading import read
     from hanjax.errors import ConfigError, DataError, HanjaxError, RunError
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "plot": "hanjax.plot",
-    **dict.fromkeys(["describe", "encode", "evaluate", "fit", "load", "score"], "hanjax.api"),
+    **dict.fromkeys(["calibrate", "describe", "encode", "evaluate", "fit", "load", "score"], "hanjax.api"),
     **dict.fromkeys(["Config", "ModelConfig", "PanelConfig", "TrainConfig"], "hanjax.config"),
     "read": "hanjax.data.reading",
     **dict.fromkeys(["ConfigError", "DataError", "HanjaxError", "RunError"], "hanjax.errors"),
@@ -80,6 +80,7 @@ __all__ = [
     "Sizes",
     "Tables",
     "TrainConfig",
+    "calibrate",
     "describe",
     "encode",
     "evaluate",

@@ -194,6 +194,11 @@ class TrainConfig:
         False, "each network of the ensemble keeps another part of the training accounts to choose the epoch"
     )
     patience: int | None = setting(10, "stop after this many epochs without a better validation AUC; none: never")
+    calibration: Literal["none", "platt", "isotonic"] = setting(
+        "none",
+        "what is learned from the accounts that chose the epoch, to make probabilities truer: nothing, two numbers, or "
+        "any rising curve, which takes hundreds of conversions",
+    )
     gradient_clip: float | None = setting(None, "largest norm of a step's gradient; none: no clipping")
     seed: int = setting(0, "of the split, the parameters and the order of the samples")
     split_seed: int | None = setting(None, "of the split alone; none: the seed")
@@ -213,6 +218,8 @@ class TrainConfig:
         require(0 <= self.validation < 1, "validation", self.validation, "at least 0 and below 1")
         share = isinstance(self.test, int) or self.test < 1
         require(self.test >= 0 and share, "test", self.test, "a share below 1, or a number of accounts")
+        kept = self.calibration == "none" or self.cross_validation or self.validation > 0
+        require(kept, "validation", self.validation, f"above 0, because of calibration={self.calibration!r}")
         require(self.patience is None or self.patience >= 1, "patience", self.patience, "at least 1, or none")
         require(self.gradient_clip is None or self.gradient_clip > 0, "gradient_clip", self.gradient_clip, "above 0")
         for name in ("seed", "split_seed"):

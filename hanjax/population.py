@@ -14,6 +14,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from hanjax.api import Data, prepare, read
+from hanjax.api.calibrating import learn_calibrations
 from hanjax.config import Config, TrainConfig
 from hanjax.data.splits import TRAIN, VALIDATION, deal_accounts
 from hanjax.errors import ConfigError, RunError
@@ -87,8 +88,9 @@ class Population:
         one = len(runs) == 1
         return dataclasses.replace(
             first,
-            config=first.config.replace(ensemble=len(runs)),
+            config=first.config if one else first.config.replace(ensemble=len(runs), calibration="none"),
             params=first.params if one else stacked,
+            calibrations=first.calibrations if one else None,
             positive_weight=weight,
             history=None,
             metrics={},
@@ -287,6 +289,7 @@ def _train(runs: Sequence[Run], panel: Panel, devices: int, progress: bool) -> l
         if isinstance(fitted, RunError):
             continue
         run.params, run.history = fitted.params, fitted.history
+        run.calibrations = learn_calibrations(run, panel)
         best = fitted.history.loc[fitted.best_epoch - 1]
         if len(trained.rows):
             found = interval(float(best["validation_auc"]), _resampled(logit, label, account, weights))

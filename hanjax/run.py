@@ -1,12 +1,13 @@
 """The run folder: everything needed to score new data, read and written in one place.
 
-config.json     the settings, and the version that wrote them
-encoding.json   vocabulary, levels, scales, sizes and class weight, fitted on the training accounts
-split.csv       which account was for training, validation or the test
-history.csv     one row an epoch
-metrics.json    how well it does, by part
-model.npz       the parameters of the best epoch
-checkpoints/    what training resumes from
+config.json       the settings, and the version that wrote them
+encoding.json     vocabulary, levels, scales, sizes and class weight, fitted on the training accounts
+split.csv         which account was for training, validation or the test
+history.csv       one row an epoch
+metrics.json      how well it does, by part
+model.npz         the parameters of the best epoch
+calibration.json  what maps log-odds to probabilities, one for each horizon, if that was learned
+checkpoints/      what training resumes from
 """
 
 import contextlib
@@ -19,15 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool
+from jaxtyping import Bool, Shaped
 
 from hanjax import __version__
 from hanjax.config import Config
 from hanjax.data.encoding import Encoding
 from hanjax.data.splits import TEST
 from hanjax.errors import DataError, RunError
+from hanjax.evaluation.calibration import Calibration
 from hanjax.nn.ensemble import ensemble
 from hanjax.nn.functional import Network, Params, network
 from hanjax.nn.sizes import Sizes
@@ -47,6 +50,8 @@ class Run:
         positive_weight: the class weight of the loss, which is taken out of probabilities.
         split: "train", "validation" or "test" by account id.
         params: the parameters of the best epoch; None until trained.
+        calibrations: what maps the log-odds of each horizon, without the weight, to probabilities; None where the
+            logistic function does.
         history: one row an epoch.
         metrics: figures by part ("validation", "test").
         fingerprint: of the panel it was trained on.
@@ -59,6 +64,7 @@ class Run:
     positive_weight: float
     split: pd.Series
     params: Params | None = None
+    calibrations: tuple[Calibration, ...] | None = None
     history: pd.DataFrame | None = None
     metrics: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
     fingerprint: str = ""
@@ -69,6 +75,16 @@ class Run:
         """The model as pure functions."""
         model, several = network(self.config.model, self.sizes), self.config.train.ensemble
         return model if several == 1 else ensemble(model, several)
+
+    def singles(self) -> list["Run"]:
+        """The networks of an ensemble, each as a run of its own and not calibrated; this run if it has one network."""
+        if self.config.train.ensemble == 1:
+            return [self]
+        config = self.config.replace(ensemble=1, cross_validation=False, calibration="none")
+        each = [jax.tree.map(lambda array, i=i: array[i], self.params) for i in range(self.config.train.ensemble)]
+        return [
+            dataclasses.replace(self, config=config, params=params, calibrations=None, folder=None) for params in each
+        ]
 
     def __repr__(self) -> str:
         """Says what was trained on how much, and how well it does."""
@@ -103,6 +119,8 @@ class Run:
             buffer = io.BytesIO()
             np.savez(buffer, **{path: np.asarray(leaf) for path, leaf in _leaves(self.params)})
             self._replace("model.npz", buffer.getvalue())
+        if self.calibrations is not None:
+            self._replace("calibration.json", _json({"horizons": [one.to_dict() for one in self.calibrations]}))
         self._replace("config.json", _json(stored))  # last: a folder without it is no run yet
 
     def claim(self, folder: str | Path, *, resume: bool) -> None:
@@ -133,6 +151,11 @@ class Run:
             raise RunError(f"{folder}: the data are not those that the run was begun with. Resume with the same data.")
         self.metrics = before.metrics  # the same bits will come out, so what was said of them stays true
 
+    def parts_of(self, account_ids: pd.Index) -> Shaped[np.ndarray, " a"]:
+        """The part of each account, by id: "train", "validation", "test", or "" if the split does not know it."""
+        part = dict(zip(self.split.index.astype(str), self.split, strict=True))
+        return np.array([part.get(str(account), "") for account in account_ids])
+
     def unseen(self, account_ids: pd.Index) -> Bool[np.ndarray, " a"]:
         """Which accounts may be tested on: the split's test accounts if there are any, else those that it lacks.
 
@@ -142,8 +165,7 @@ class Run:
         Raises:
             DataError: if all were used for training or validation.
         """
-        part = dict(zip(self.split.index.astype(str), self.split, strict=True))
-        found = np.array([part.get(str(account), "") for account in account_ids])
+        found = self.parts_of(account_ids)
         for wanted in (TEST, ""):
             if (found == wanted).any():
                 return found == wanted
@@ -210,6 +232,8 @@ class Run:
         run.metrics = _read_json(folder / "metrics.json")
         if (folder / "model.npz").exists():
             run.params = _read_params(folder / "model.npz", run)
+            if config.train.calibration != "none":
+                run.calibrations = _read_calibrations(folder / "calibration.json", config)
             with _reading(folder / "history.csv"):
                 run.history = pd.read_csv(folder / "history.csv")
                 epochs = run.history["epoch"].tolist()
@@ -252,8 +276,6 @@ def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
 
 def _read_params(path: Path, run: Run) -> Params:
     """Reads parameters and holds them against what the model should have."""
-    import jax
-
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             flat = {name: file[name] for name in file.files}
@@ -264,6 +286,15 @@ def _read_params(path: Path, run: Run) -> Params:
     if described[0] != described[1]:
         raise RunError(f"{path} holds the parameters of another model than config.json and encoding.json describe.")
     return _nested(flat)
+
+
+def _read_calibrations(path: Path, config: Config) -> tuple[Calibration, ...]:
+    stored = _read_json(path)
+    with _reading(path):
+        calibrations = tuple(Calibration.from_dict(one) for one in stored["horizons"])
+        if len(calibrations) != len(config.panel.horizons):
+            raise ValueError(f"it should hold {len(config.panel.horizons)}")
+    return calibrations
 
 
 def _nested(flat: dict[str, np.ndarray]) -> Params:

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "hanjax"
-BASE = {"types", "masked", "compiled", "config", "settings", "errors"}
+BASE = {"types", "masked", "compiled", "config", "settings", "errors", "notebook"}
 """Everyone may import these, except that `data` and `simulation` compute nothing with JAX, and so need no `JAX`."""
 JAX = {"masked", "compiled"}
 LIBRARY = ["data", "simulation", "nn", "evaluation", "training", "run", "scoring", "plot", "report", "checks"]
@@ -25,13 +25,14 @@ ALLOWED = {
     "nn": BASE,
     "evaluation": BASE,
     "training": BASE | {"nn", "evaluation", "data.batches"},
-    "run": BASE | {"data", "nn", "training.checkpoint"},
+    "run": BASE | {"data", "nn", "training.checkpoint", "evaluation.calibration"},
     "scoring": BASE | {"nn", "data", "evaluation", "run"},
     "plot": BASE | {"evaluation"},
     "report": BASE | {"plot", "evaluation", "scoring"},
     "checks": BASE | {"scoring", "data", "nn", "run"},
     "api": BASE | {*LIBRARY},
     "population": BASE | {*LIBRARY, "api"},
+    "scorer": BASE | {*LIBRARY, "api"},
     **{name: BASE | {*LIBRARY, "api", "population"} | FRONT for name in FRONT},
     "__main__": FRONT,
 }
@@ -138,7 +139,7 @@ def test_nothing_is_computed_with_jax_where_data_are_made():
 def test_what_is_imported_at_the_top_is_a_dependency():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = {requirement.split(">")[0].split("[")[0] for requirement in project["dependencies"]}
-    declared = {{"orbax-checkpoint": "orbax"}.get(name, name) for name in declared}
+    declared = {{"orbax-checkpoint": "orbax", "scikit-learn": "sklearn"}.get(name, name) for name in declared}
     allowed = declared - {"matplotlib"} | set(sys.stdlib_module_names)  # pictures are a function's own business
     assert not [str(found) for found in OUTSIDE if found.at_top and library(found) not in allowed]
 

@@ -1,5 +1,6 @@
 """The front door: tables in, DataFrames out."""
 
+from hanjax.api.calibrating import calibrate
 from hanjax.api.data import conversions, describe, encode
 from hanjax.api.evaluating import Evaluation, evaluate
 from hanjax.api.fitting import fit, load, prepare
@@ -10,6 +11,7 @@ from hanjax.data.reading import read
 __all__ = [
     "Data",
     "Evaluation",
+    "calibrate",
     "conversions",
     "describe",
     "encode",

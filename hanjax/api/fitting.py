@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hanjax.api.calibrating import learn_calibrations
 from hanjax.api.given import Data, settings_of, tables_of
 from hanjax.config import Config
 from hanjax.data.dates import parse_date
@@ -97,6 +98,7 @@ def fit(
         if checkpoints is not None:
             checkpoints.close()
     run.params, run.history = fitted.params, fitted.history
+    run.calibrations = learn_calibrations(run, panel)
     if together or len(rows[VALIDATION]):
         best = fitted.history.loc[fitted.best_epoch - 1]
         run.metrics["validation"] = {

@@ -21,7 +21,7 @@ def score(run: Run | str | Path, data: Data, *, as_of: Any = None, raw: bool = F
         data: tables, or their folder; accounts that training never saw are the normal case.
         as_of: a date: scores are those at the start of the period that holds it. None for every cut-off, the last one
             (whose outcome is not known yet) among them.
-        raw: leave the class weight of the loss in the probabilities.
+        raw: leave the class weight of the loss in the probabilities, and calibrate nothing.
         progress: show a bar.
 
     Returns:
@@ -64,6 +64,7 @@ def score_encoded(run: Run, panel: Panel, *, raw: bool = False, progress: bool =
         run.params,
         positive_weight=run.positive_weight,
         horizons=run.config.panel.horizons,
+        calibrations=run.calibrations,
         raw=raw,
         progress=bar and bar.update,
     )

@@ -1,12 +1,11 @@
 """What networks are held against: scikit-learn's classifiers on counts of the same windows, and the oracles."""
 
-import importlib.util
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from hanjax.errors import DataError, RunError
+from hanjax.errors import DataError
 from hanjax.reproduction.worlds import Panels, World
 from hanjax.types import Panel
 
@@ -83,11 +82,7 @@ def fit_counts(kind: str, panels: Panels, seed: int, *, choose: bool = False) ->
 
     Returns:
         Log-odds of each test's samples.
-
-    Raises:
-        RunError: if scikit-learn is not installed.
     """
-    need("sklearn", "scikit-learn")
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
@@ -161,20 +156,6 @@ def oracle(kind: str, panels: Panels, world: World, seed: int = 0) -> dict[str, 
             truth = samples.merge(told, on=["account_id", "cutoff"], how="left")
         found[name] = _log_odds(truth["probability"].to_numpy(float))
     return found
-
-
-def need(module: str, package: str) -> None:
-    """Raises an error that says what to install, if a package is missing.
-
-    Args:
-        module: what is imported.
-        package: what is installed.
-
-    Raises:
-        RunError: if it is missing.
-    """
-    if importlib.util.find_spec(module) is None:
-        raise RunError(f'{package} is not installed, and this needs it: pip install "hanjax[reproduce]"')
 
 
 def _log_odds(probability: np.ndarray) -> np.ndarray:

@@ -33,7 +33,6 @@ from hanjax.reproduction.collect import (
     static_table,
     winners_table,
 )
-from hanjax.reproduction.counts import need
 from hanjax.reproduction.jobs import Job, Progress, make_jobs, run_jobs
 from hanjax.reproduction.report import render
 from hanjax.reproduction.rows import ALL, GRID, ROWS, STATIC, Row, row_named
@@ -139,7 +138,6 @@ def reproduce(
 
     Source: sections 7.1 to 7.6 of the paper.
     """
-    need("sklearn", "scikit-learn")
     folder = Path(out)
     plan = _plan(quick, seeds, accounts, epochs, rows, parts)
     given = tuple((settings or {}).items())

@@ -2,18 +2,18 @@
 
 import functools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from jaxtyping import PyTree
+from jaxtyping import Float, PyTree
 
 from hanjax.data.batches import FEW, places_taken
 from hanjax.data.distinct import capacity
-from hanjax.evaluation.calibration import probability, unweight
+from hanjax.evaluation.calibration import Calibration, apply_calibration, probability, unweight
 from hanjax.nn.functional import Network
 from hanjax.nn.han import Scored
 from hanjax.types import Batch, Panel, Scores
@@ -46,6 +46,7 @@ def score_panel(
     *,
     positive_weight: float,
     horizons: tuple[int, ...] = (1,),
+    calibrations: Sequence[Calibration] | None = None,
     raw: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> Scores:
@@ -60,7 +61,9 @@ def score_panel(
         positive_weight: w of the loss it was trained with, which is taken out of the probabilities.
         horizons: periods ahead of each outcome; the first one's probability is called ``probability``, the others'
             ``probability_within_4`` and so on.
-        raw: leave the weight in.
+        calibrations: what maps the log-odds of each horizon, without the weight, to probabilities; those of individuals
+            are mapped like their account's. None where the logistic function does.
+        raw: leave the weight in, and calibrate nothing.
         progress: called with the number of samples just scored.
 
     Returns:
@@ -68,6 +71,32 @@ def score_panel(
         account of a cut-off; equal ones share a rank), n_members, attention (shares of the window's periods, oldest
         first, averaged over the members by their shares), then the accounts' segments. ``individuals``: account_id,
         individual_id, cutoff, score (a probability), share (of the account's aggregation), rank_in_account, attention.
+    """
+    found, attention = score_samples(panel, network, params, progress=progress)
+
+    def probabilities(logit: Float[np.ndarray, " n"], horizon: int) -> Float[np.ndarray, " n"]:
+        if raw:
+            return probability(logit)
+        unweighted = unweight(logit, positive_weight=positive_weight)
+        return probability(unweighted) if calibrations is None else apply_calibration(calibrations[horizon], unweighted)
+
+    return _frames(panel, found, attention, horizons, probabilities)
+
+
+def score_samples(
+    panel: Panel, network: Network, params: PyTree, *, progress: Callable[[int], object] | None = None
+) -> tuple[Scored, Float[np.ndarray, "M W"]]:
+    """Log-odds of every sample of a panel and of each of its members, in chunks of fixed shapes.
+
+    Args:
+        panel: the samples.
+        network: the model, as pure functions.
+        params: its parameters.
+        progress: called with the number of samples just scored.
+
+    Returns:
+        What the network says of each sample, with the weight of the loss still in it, as NumPy arrays; and the shares
+        of the periods of each of the panel's windows.
     """
     batch, programs = panel.batch, _programs(network)
     some_rows, some_samples = _ON_A_CPU if jax.default_backend() == "cpu" else _ON_AN_ACCELERATOR
@@ -84,8 +113,7 @@ def score_panel(
             parts.append(jax.tree.map(lambda array, count=count: array[:count], _with_places(scored, batch)))
             if progress is not None:
                 progress(count)
-    found: Scored = jax.tree.map(lambda array: array[np.argsort(order)], _whole(parts))
-    return _frames(panel, found, windows.weights, 1.0 if raw else positive_weight, horizons)
+    return jax.tree.map(lambda array: array[np.argsort(order)], _whole(parts)), windows.weights
 
 
 def _of(batch: Batch, rows: np.ndarray, places: int) -> Batch:
@@ -150,21 +178,24 @@ def _whole(parts: Iterable[Any]) -> Any:
 
 
 def _frames(
-    panel: Panel, scored: Scored, attention: np.ndarray, positive_weight: float, horizons: tuple[int, ...]
+    panel: Panel,
+    scored: Scored,
+    attention: Float[np.ndarray, "M W"],
+    horizons: tuple[int, ...],
+    probabilities: Callable[[Float[np.ndarray, " n"], int], Float[np.ndarray, " n"]],
 ) -> Scores:
     """Lays scores out as DataFrames."""
     batch, samples = panel.batch, panel.samples
     logit = scored.logit.astype(np.float64)
-    corrected = probability(unweight(logit, positive_weight=positive_weight))
     of_member = attention[batch.member_windows]
     head = samples[["account_id", "cutoff"]]
     segments = samples.columns.difference(["account_id", "cutoff", "period", "n_members"], sort=False)
     accounts = head.assign(
-        probability=corrected[:, 0],
+        probability=probabilities(logit[:, 0], 0),
         raw_score=probability(logit[:, 0]),
         rank=pd.Series(logit[:, 0]).groupby(samples["cutoff"]).rank(ascending=False, method="min").astype(int),
         n_members=samples["n_members"],
-        **{f"probability_within_{n}": corrected[:, h] for h, n in enumerate(horizons) if h},
+        **{f"probability_within_{n}": probabilities(logit[:, h], h) for h, n in enumerate(horizons) if h},
         attention=list(np.einsum("bk,bkw->bw", scored.member_share, of_member)),
         **{str(name): samples[name] for name in segments},
     )
@@ -175,7 +206,7 @@ def _frames(
             "account_id": samples["account_id"].to_numpy()[b],
             "individual_id": panel.individual_ids.to_numpy()[panel.member_ids[b, k]],
             "cutoff": samples["cutoff"].array[b],
-            "score": probability(unweight(alone, positive_weight=positive_weight)),
+            "score": probabilities(alone, 0),
             "share": scored.member_share[b, k],
             "rank_in_account": pd.Series(alone).groupby(b).rank(ascending=False, method="min").astype(int),
             "attention": list(of_member[b, k]),

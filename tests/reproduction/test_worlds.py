@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from hanjax.config import PanelConfig
-from hanjax.errors import DataError, RunError
+from hanjax.errors import DataError
 from hanjax.evaluation.metrics import auc
 from hanjax.reproduction.analyses import last_week
-from hanjax.reproduction.counts import activity_totals, features, fit_counts, need, oracle
+from hanjax.reproduction.counts import activity_totals, features, fit_counts, oracle
 from hanjax.reproduction.learn import learn
 from hanjax.reproduction.members import true_interest
 from hanjax.reproduction.rows import row_named
@@ -151,11 +151,6 @@ def test_volumes_are_asked_for():
     plain = encode_world(world(), PanelConfig.paper())
     with pytest.raises(DataError, match="volumes"):
         features(plain.train)
-
-
-def test_a_missing_package_is_named():
-    with pytest.raises(RunError, match=r"hanjax\[reproduce\]"):
-        need("no_such_module", "no-such-package")
 
 
 def test_seeds_trained_side_by_side_score_as_each_alone():

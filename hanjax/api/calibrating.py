@@ -1,0 +1,100 @@
+"""Probabilities made truer by what happened on accounts that the parameters were not trained on."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from hanjax.api.given import Data, run_of, tables_of
+from hanjax.data.dates import parse_date
+from hanjax.data.panel import fingerprint, make_panel
+from hanjax.data.splits import TRAIN, VALIDATION, deal_accounts, known_before, take_accounts
+from hanjax.data.tables import check
+from hanjax.errors import DataError, RunError
+from hanjax.evaluation.calibration import Calibration, fit_calibration, unweight
+from hanjax.run import Run
+from hanjax.scoring.scores import score_samples
+from hanjax.types import Panel
+
+
+def calibrate(run: Run | str | Path, data: Data, *, method: str = "platt") -> Run:
+    """Learns what maps a model's log-odds to probabilities, from the accounts that chose its epoch.
+
+    Under cross-validation each network speaks of the accounts that it was kept from. Rankings stay as they are, but
+    that accounts may tie under "isotonic".
+
+    Args:
+        run: the model, or its folder, which gets the result.
+        data: the tables that it was trained on, or their folder.
+        method: "platt" (two numbers) or "isotonic" (any curve that never falls; it takes hundreds of conversions).
+
+    Returns:
+        The run with calibrated probabilities; ``score(..., raw=True)`` still gives those of the loss.
+
+    Raises:
+        ConfigError: if there is no such method.
+        DataError: if the data hold too little of those accounts, or are others under cross-validation.
+        RunError: if no account was kept from the parameters.
+
+    Example:
+        >>> import hanjax
+        >>> market = hanjax.simulate(accounts=80, conversions=0.4, seed=1)
+        >>> run = hanjax.fit(market.tables, config=hanjax.Config().replace(epochs=1, test=0.2, validation=0.4))
+        >>> hanjax.calibrate(run, market.tables).calibrations[0].method
+        'platt'
+
+    Source: Platt (1999); Zadrozny and Elkan (2002).
+    """
+    run = run_of(run)
+    log = check(tables_of(data), run.config.panel)
+    if run.config.train.until is not None:
+        log = known_before(log, parse_date(run.config.train.until, run.config.panel.timezone, name="until"))
+    log = take_accounts(log, np.isin(run.parts_of(log.account_ids), (TRAIN, VALIDATION)))
+    panel, _ = make_panel(log, run.config.panel, run.encoding)
+    if run.config.train.cross_validation and fingerprint(panel, run.encoding) != run.fingerprint:
+        raise DataError(
+            "accounts: these are not the data that the run was trained on, so it cannot be known which of its networks "
+            "has not seen which account. Bring the same data."
+        )
+    run = dataclasses.replace(run, config=run.config.replace(calibration=method))
+    run.calibrations = calibrations_of(run, panel)
+    if run.folder is not None:
+        run.write(run.folder)
+    return run
+
+
+def learn_calibrations(run: Run, panel: Panel) -> tuple[Calibration, ...] | None:
+    """What a training ends with: None if nothing is asked for; a note beside plain probabilities if nothing is there to
+    learn from, since a finished training is not to be lost for that."""
+    if run.config.train.calibration == "none":
+        return None
+    try:
+        return calibrations_of(run, panel)
+    except DataError as error:
+        return (Calibration("platt", note=f"Probabilities are as they were. {error}"),) * len(run.config.panel.horizons)
+
+
+def calibrations_of(run: Run, panel: Panel) -> tuple[Calibration, ...]:
+    """What the settings ask for, one for each horizon, learned from a panel that holds the validation accounts."""
+    rows, logit = held_out(run, panel)
+    label, logit = panel.batch.label[rows], unweight(logit, positive_weight=run.positive_weight)
+    known = ~np.isnan(label)
+    method = run.config.train.calibration
+    return tuple(
+        fit_calibration(z[where], y[where], method) for z, y, where in zip(logit.T, label.T, known.T, strict=True)
+    )
+
+
+def held_out(run: Run, panel: Panel) -> tuple[Int[np.ndarray, " v"], Float[np.ndarray, "v H"]]:
+    """Log-odds of samples by parameters that did not learn from them, and which samples these are."""
+    train = run.config.train
+    if train.cross_validation:
+        part = deal_accounts(panel, train.ensemble, seed=train.seed_of_split)
+        each = [score_samples(panel, one.network, one.params)[0].logit for one in run.singles()]
+        rows = np.arange(len(part))
+        return rows, np.stack(each)[part, rows].astype(np.float64)
+    rows = np.flatnonzero(run.parts_of(panel.samples["account_id"]) == VALIDATION)
+    if not len(rows):
+        raise RunError("calibration: no account was kept from the parameters. Train with `validation` above 0.")
+    return rows, score_samples(panel, run.network, run.params)[0].logit[rows].astype(np.float64)
