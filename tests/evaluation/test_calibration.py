@@ -54,13 +54,13 @@ def log_odds(p):
 
 @pytest.mark.parametrize("slope, intercept", [(0.4, -2.0), (1.0, 0.0), (2.5, 1.0)])
 def test_a_known_distortion_is_undone(slope, intercept):
-    logit, label = conversions(0, 200_000, lambda z: slope * z + intercept)
+    logit, label = conversions(0, 50_000, lambda z: slope * z + intercept)
     found = fit_calibration(logit, label, "platt")
-    assert found.slope == pytest.approx(slope, rel=0.03) and found.intercept == pytest.approx(intercept, abs=0.04)
+    assert found.slope == pytest.approx(slope, rel=0.04) and found.intercept == pytest.approx(intercept, abs=0.05)
     assert not found.note
     truth = probability(slope * logit + intercept)
     isotonic = apply_calibration(fit_calibration(logit, label, "isotonic"), logit)
-    assert np.abs(isotonic - truth).mean() < 0.007
+    assert np.abs(isotonic - truth).mean() < 0.01
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -143,6 +143,17 @@ def test_ranks_never_reverse_and_surprises_are_finite(method):
     p = apply_calibration(found, some)
     assert (np.diff(p) >= 0).all() and (p > 0).all() and (p < 1).all()
     assert np.isnan(apply_calibration(found, np.array([[np.nan]]))[0, 0])
+
+
+def test_rounding_reverses_no_ranks_beside_a_knot():
+    random, reversed_alone = np.random.default_rng(0), 0
+    for _ in range(1000):
+        knots, heights = np.sort(random.normal(size=5)), np.sort(random.uniform(0.01, 0.99, 5))
+        below = np.nextafter(knots, -np.inf)
+        found = apply_calibration(Calibration("isotonic", logits=knots, probabilities=heights), below)
+        assert (found <= heights).all()
+        reversed_alone += (np.interp(below, knots, heights) > heights).sum()
+    assert reversed_alone > 0  # NumPy's interpolation by itself does
 
 
 @pytest.mark.parametrize("method", METHODS)
