@@ -7,6 +7,7 @@ import inspect
 import io
 import pkgutil
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -19,6 +20,14 @@ README = ROOT / "README.md"
 MODULES = ["hanjax", *sorted(info.name for info in pkgutil.walk_packages(hanjax.__path__, "hanjax."))]
 MODULES.remove("hanjax.__main__")  # importing it is harmless, but it has nothing but the call
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    """Examples of pictures leave them open, and of many matplotlib complains."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 def documented(thing: object) -> bool:
@@ -61,11 +70,12 @@ def test_examples_in_docstrings_run(name, tmp_path, monkeypatch):
 
 
 def exported():
-    """The public interface: what hanjax.__all__ names, and the functions of the modules among that."""
+    """The public interface: what hanjax.__all__ names, and the functions that the packages among that name likewise."""
     for name in hanjax.__all__:
         thing = getattr(hanjax, name)
         if isinstance(thing, ModuleType):
-            yield from ((f"{name}.{found}", member) for found, member in public(thing) if inspect.isfunction(member))
+            named = {found: getattr(thing, found) for found in thing.__all__}
+            yield from ((f"{name}.{found}", member) for found, member in named.items() if inspect.isfunction(member))
         else:
             yield name, thing
 

@@ -7,18 +7,13 @@ import pytest
 from hanjax import plot
 from hanjax.errors import DataError
 from hanjax.types import Scores
+from tests.plot.drawn import assert_nothing_cut_off
 
 plt = pytest.importorskip("matplotlib.pyplot")
 dates = pytest.importorskip("matplotlib.dates")
 
 
 COLUMNS = ["account_id", "individual_id", "cutoff", "score"]
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 def market(members=4, weeks=8, *, spread=1.0, zone="America/New_York"):
@@ -44,13 +39,6 @@ def market(members=4, weeks=8, *, spread=1.0, zone="America/New_York"):
 def drawn(ax):
     ax.figure.canvas.draw()
     return {line.get_label(): line for line in ax.lines}
-
-
-def assert_nothing_cut_off(ax):
-    figure = ax.figure
-    figure.canvas.draw()
-    box, whole = figure.get_tightbbox(), figure.get_size_inches()
-    assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= whole[0] and box.y1 <= whole[1]
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "UTC", None])
@@ -143,6 +131,16 @@ def test_draws_on_given_axes_and_long_ids_leave_room():
     ax = plot.trajectory(scores, "a1")
     assert_nothing_cut_off(ax)
     assert ax.get_position().width > 0.5
+
+
+def test_ids_may_hold_anything():
+    scores, names = market(5), ["a$b$c", "_a", "two\nlines", "<b>&amp;\\frac{1}{2}^_", "%s{0}"]
+    individuals = scores.individuals.replace({f"a1-{i:02d}": name for i, name in enumerate(names)})
+    accounts, individuals = scores.accounts.replace({"a1": "$_x^$"}), individuals.replace({"a1": "$_x^$"})
+    ax = plot.trajectory(Scores(accounts, individuals), "$_x^$")
+    shown = [text.get_text().replace(r"\$", "$").strip() for text in ax.get_legend().get_texts()]
+    assert set(shown) == {"account", *(name.replace("\n", " ") for name in names)}
+    assert_nothing_cut_off(ax)
 
 
 def epochs(n=6):
