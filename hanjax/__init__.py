@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from hanjax.population import Population, fit_population
     from hanjax.reproduction.run import reproduce
     from hanjax.run import Run
+    from hanjax.scorer import Scorer
     from hanjax.simulation import simulate
     from hanjax.types import Batch, LeftOut, Output, Panel, Scores, Tables
 
@@ -58,6 +59,7 @@ _HOME = {
     **dict.fromkeys(["Population", "fit_population"], "hanjax.population"),
     "reproduce": "hanjax.reproduction.run",
     "Run": "hanjax.run",
+    "Scorer": "hanjax.scorer",
     "simulate": "hanjax.simulation",
     **dict.fromkeys(["Batch", "LeftOut", "Output", "Panel", "Scores", "Tables"], "hanjax.types"),
 }
@@ -76,6 +78,7 @@ __all__ = [
     "Population",
     "Run",
     "RunError",
+    "Scorer",
     "Scores",
     "Sizes",
     "Tables",

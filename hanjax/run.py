@@ -34,6 +34,7 @@ from hanjax.evaluation.calibration import Calibration
 from hanjax.nn.ensemble import ensemble
 from hanjax.nn.functional import Network, Params, network
 from hanjax.nn.sizes import Sizes
+from hanjax.notebook import html_of
 
 FORMAT = 1
 """Raised whenever a folder written before can no longer be read."""
@@ -76,16 +77,6 @@ class Run:
         model, several = network(self.config.model, self.sizes), self.config.train.ensemble
         return model if several == 1 else ensemble(model, several)
 
-    def singles(self) -> list["Run"]:
-        """The networks of an ensemble, each as a run of its own and not calibrated; this run if it has one network."""
-        if self.config.train.ensemble == 1:
-            return [self]
-        config = self.config.replace(ensemble=1, cross_validation=False, calibration="none")
-        each = [jax.tree.map(lambda array, i=i: array[i], self.params) for i in range(self.config.train.ensemble)]
-        return [
-            dataclasses.replace(self, config=config, params=params, calibrations=None, folder=None) for params in each
-        ]
-
     def __repr__(self) -> str:
         """Says what was trained on how much, and how well it does."""
         parts = ", ".join(f"{count:,} {part}" for part, count in self.split.value_counts().items())
@@ -93,6 +84,28 @@ class Run:
         known = {part: values["auc"] for part, values in self.metrics.items() if values["auc"] is not None}
         figures = "".join(f"; {part} AUC {auc:.3f}" for part, auc in known.items())
         return f"Run({self.config.model.aggregator}, {epochs} epochs, accounts: {parts}{figures}, folder={self.folder})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what was trained on what, and how well it does by part."""
+        names = ["auc", "average_precision", "log_loss", "brier", "samples", "conversions"]
+        figures = pd.DataFrame.from_dict(self.metrics, orient="index").reindex(columns=names)
+        parts = pd.concat([self.split.value_counts().rename("accounts"), figures], axis="columns")
+        parts = parts.dropna(axis="columns", how="all").rename_axis("part").reset_index()
+        default, own = Config().to_dict(), self.config.to_dict()
+        changed = [
+            {"setting": name, "value": str(value)}
+            for part, values in own.items()
+            for name, value in values.items()
+            if value != default[part][name]
+        ]
+        encoding, epochs = self.encoding, 0 if self.history is None else len(self.history)
+        size = (
+            f"{self.config.model.aggregator}, {epochs} epochs; {len(encoding.activities)} activities, "
+            f"{len(encoding.categories)} categories, {encoding.width} numbers of the account, up to "
+            f"{encoding.max_members} members; class weight {self.positive_weight:.4g}; folder: {self.folder}"
+        )
+        other = "Settings other than the defaults:" if changed else "All settings are the defaults."
+        return html_of("Run", size, parts, other, pd.DataFrame(changed))
 
     def write(self, folder: str | Path) -> None:
         """Writes what is there; each file appears whole or not at all.

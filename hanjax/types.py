@@ -19,6 +19,7 @@ import pandas as pd
 from jaxtyping import Array, Bool, Float, Int, UInt
 
 from hanjax.errors import DataError
+from hanjax.notebook import html_of
 
 
 class Tables(NamedTuple):
@@ -84,6 +85,10 @@ class Prefixes(NamedTuple):
     cells: Int[Array, "C R"]
     parents: Int[Array, "C R"]
     paths: Int[Array, "S L"]
+
+
+OF_SAMPLES = ("members", "member_windows", "account", "label", "mask", "account_numbers", "member_numbers")
+"""The fields of a batch that have one row a sample; those of the others are looked up."""
 
 
 class Batch(NamedTuple):
@@ -273,6 +278,25 @@ class Panel(NamedTuple):
             f"{len(batch.sequences) - 1:,} distinct sequences)"
         )
 
+    def _repr_html_(self) -> str:
+        """For notebooks: sizes, the outcomes, and what was left out."""
+        batch, cutoffs = self.batch, self.samples["cutoff"]
+        label = np.asarray(batch.label)[:, 0]
+        sizes = {
+            "samples": len(label),
+            "conversions": int(np.nansum(label)),
+            "without an outcome": int(np.isnan(label).sum()),
+            "accounts": self.samples["account_id"].nunique(),
+            "individuals": len(np.unique(self.member_ids[self.member_ids >= 0])),
+            "cut-offs": cutoffs.nunique(),
+            "distinct windows": len(batch.windows) - 1,
+            "distinct sequences": len(batch.sequences) - 1,
+        }
+        left_out = pd.DataFrame(self.left_out, columns=["left out of", "because", "rows", "first"])
+        left_out["first"] = [", ".join(map(str, ids)) for ids in left_out["first"]]
+        span = f"Cut-offs from {cutoffs.min()} to {cutoffs.max()}." if len(cutoffs) else ""
+        return html_of("Panel", pd.DataFrame(sizes, index=[0]), span, left_out, *self.notes)
+
 
 class Output(NamedTuple):
     """What a model says of a batch.
@@ -306,3 +330,13 @@ class Scores(NamedTuple):
     def __repr__(self) -> str:
         """Says how many scores there are."""
         return f"Scores(accounts: {len(self.accounts):,} rows, individuals: {len(self.individuals):,} rows)"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the likeliest accounts at the last cut-off, and who is the likeliest individual of each."""
+        latest = self.accounts["cutoff"].max()
+        accounts = self.accounts.loc[self.accounts["cutoff"] == latest].sort_values("probability", ascending=False)
+        people = self.individuals.loc[self.individuals["cutoff"] == latest].sort_values("score", ascending=False)
+        likeliest = people.drop_duplicates("account_id")[["account_id", "individual_id", "score"]]
+        shown = accounts.head(10)[["account_id", "probability"]].merge(likeliest, how="left", on="account_id")
+        which = f"The likeliest of {len(accounts):,} accounts at {latest}, and the likeliest individual of each."
+        return html_of(repr(self), which if len(shown) else "", shown)

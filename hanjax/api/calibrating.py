@@ -14,7 +14,7 @@ from hanjax.data.tables import check
 from hanjax.errors import DataError, RunError
 from hanjax.evaluation.calibration import Calibration, fit_calibration, unweight
 from hanjax.run import Run
-from hanjax.scoring.scores import score_samples
+from hanjax.scoring.scores import network_logits, score_samples
 from hanjax.types import Panel
 
 
@@ -91,9 +91,8 @@ def held_out(run: Run, panel: Panel) -> tuple[Int[np.ndarray, " v"], Float[np.nd
     train = run.config.train
     if train.cross_validation:
         part = deal_accounts(panel, train.ensemble, seed=train.seed_of_split)
-        each = [score_samples(panel, one.network, one.params)[0].logit for one in run.singles()]
         rows = np.arange(len(part))
-        return rows, np.stack(each)[part, rows].astype(np.float64)
+        return rows, network_logits(panel, run.network, run.params)[part, rows]
     rows = np.flatnonzero(run.parts_of(panel.samples["account_id"]) == VALIDATION)
     if not len(rows):
         raise RunError("calibration: no account was kept from the parameters. Train with `validation` above 0.")

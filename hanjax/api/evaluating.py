@@ -1,45 +1,33 @@
-"""How good a run is on what it has not seen."""
+"""How good a run is on what it has not seen, and whether it is better than another."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from hanjax.api.evaluation import Comparison, Evaluation
 from hanjax.api.given import Data, run_of, tables_of
-from hanjax.api.scoring import score_encoded
+from hanjax.api.scoring import probabilities, score_encoded
 from hanjax.data.dates import parse_date
-from hanjax.data.log import NEVER
+from hanjax.data.log import ALWAYS, NEVER
 from hanjax.data.panel import make_panel
 from hanjax.data.splits import take_accounts
 from hanjax.data.tables import check
-from hanjax.evaluation.over_time import over_time, summary
+from hanjax.errors import DataError
+from hanjax.evaluation.trainings import compare_trainings
 from hanjax.run import Run
-from hanjax.types import Scores
+from hanjax.scoring.scores import network_logits
+from hanjax.types import Panel, Tables
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """How good a model is on accounts, or a time, that it has not seen.
-
-    Args:
-        metrics: the figures, as ``hanjax.evaluation.over_time.summary`` gives them.
-        over_time: AUC, samples and conversions by cut-off.
-        scores: the scores behind them, with the outcome beside each account's (``label``; NaN where unknown).
-    """
-
-    metrics: dict[str, Any]
-    over_time: pd.DataFrame
-    scores: Scores
-
-    def __repr__(self) -> str:
-        """The figures, one a line."""
-        shown = {name: f"{value:.4f}" if isinstance(value, float) else value for name, value in self.metrics.items()}
-        return "\n".join(f"{name:<22} {value}" for name, value in shown.items())
-
-
-def evaluate(run: Run | str | Path, data: Data, *, progress: bool = False) -> Evaluation:
+def evaluate(
+    run: Run | str | Path,
+    data: Data,
+    *,
+    against: Run | str | Path | None = None,
+    before: Any = None,
+    progress: bool = False,
+) -> Evaluation:
     """Says how good a model is on what it was not trained on.
 
     If it was trained on what was known before ``until``, that is all accounts from then on. Otherwise it is the test
@@ -48,41 +36,93 @@ def evaluate(run: Run | str | Path, data: Data, *, progress: bool = False) -> Ev
     Args:
         run: the model, or its folder; a folder's ``metrics.json`` gets the figures, too.
         data: tables, or their folder.
+        against: another model, or its folder, to be compared on what neither has seen.
+        before: a date: only cut-offs before it count. None for all.
         progress: show a bar.
 
     Returns:
-        Figures, their course over time, and the scores.
+        Figures, their course over time, the scores, and everything that can be made of these: see ``Evaluation``.
 
     Raises:
-        DataError: if the tables are not what they should be, or hold no account to test on.
-        RunError: if the run cannot be read.
+        DataError: if the tables are not what they should be, hold no account to test on, or nothing that neither model
+            has seen.
+        RunError: if a run cannot be read.
 
     Example:
         >>> import hanjax
         >>> market = hanjax.simulate(accounts=60, conversions=0.4, seed=1)
         >>> run = hanjax.fit(market.tables, config=hanjax.Config().replace(epochs=1, test=0.3))
-        >>> hanjax.evaluate(run, market.tables).metrics["conversions"] > 0
+        >>> evaluation = hanjax.evaluate(run, market.tables)
+        >>> evaluation.metrics["conversions"] > 0
         True
+        >>> evaluation.lift()["tier"].tolist()
+        ['High', 'Medium', 'Low']
     """
-    run = run_of(run)
-    log = check(tables_of(data), run.config.panel)
-    cutoffs = None
-    if run.config.train.until is not None:
-        cutoffs = (parse_date(run.config.train.until, run.config.panel.timezone, name="until"), NEVER)
-    else:
-        log = take_accounts(log, run.unseen(log.account_ids))
-    panel, _ = make_panel(log, run.config.panel, run.encoding, cutoffs=cutoffs)
+    run, tables = run_of(run), tables_of(data)
+    panel = unseen_panel(run, tables, before)
     scores = score_encoded(run, panel, progress=progress)
-    label = panel.batch.label[:, 0]
-    scores = scores._replace(accounts=scores.accounts.assign(label=label))
-    probability, cutoff = scores.accounts["probability"].to_numpy(), panel.samples["cutoff"]
-    known = ~np.isnan(label)
-    result = Evaluation(
-        metrics=summary(probability, label, cutoff, where=known),
-        over_time=over_time(probability, label, cutoff, where=known),
-        scores=scores,
-    )
+    added = {"period": panel.samples["period"], "label": panel.batch.label[:, 0].astype(float)}
+    scores = scores._replace(accounts=scores.accounts.assign(**added))
+    comparison = None if against is None else _compare(run, panel, run_of(against), tables, before)
+    result = Evaluation.of(scores, horizons=run.config.panel.horizons, comparison=comparison)
     run.metrics["test"] = result.metrics
     if run.folder is not None:
         run.write_metrics()
     return result
+
+
+def unseen_panel(run: Run, tables: Tables, before: Any = None) -> Panel:
+    """The samples that a run may be tested on.
+
+    Args:
+        run: the model.
+        tables: the data.
+        before: a date: only cut-offs before it. None for all.
+
+    Returns:
+        The panel.
+
+    Raises:
+        DataError: if there are none.
+    """
+    log, config = check(tables, run.config.panel), run.config
+    begin, end = ALWAYS, NEVER
+    if config.train.until is not None:
+        begin = parse_date(config.train.until, config.panel.timezone, name="until")
+    else:
+        log = take_accounts(log, run.unseen(log.account_ids))
+    if before is not None:
+        end = parse_date(before, config.panel.timezone, name="before") - 1
+    return make_panel(log, config.panel, run.encoding, cutoffs=(begin, end))[0]
+
+
+def _compare(run: Run, panel: Panel, other: Run, tables: Tables, before: Any) -> Comparison:
+    """Compares two models on the samples that neither has seen and whose outcome is known."""
+    panels, keys = (panel, unseen_panel(other, tables, before)), ["account_id", "cutoff"]
+    known = [p.samples[keys].assign(row=np.arange(len(p.samples)))[~np.isnan(p.batch.label[:, 0])] for p in panels]
+    common = known[0].merge(known[1], on=keys, suffixes=("_first", "_second"))
+    if common.empty:
+        raise DataError(
+            f"against: of {len(known[0]):,} and {len(known[1]):,} samples that the two models have not seen, none is "
+            "the same. Train both with the same test accounts (`test` and `split_seed`, or `test_fold`) and periods."
+        )
+    rows = common["row_first"].to_numpy(), common["row_second"].to_numpy()
+    runs = (run, other)
+    logits = [network_logits(p, r.network, r.params)[:, i, 0] for r, p, i in zip(runs, panels, rows, strict=True)]
+    label = panel.batch.label[rows[0], 0].astype(int)
+    table = compare_trainings(
+        logits[0],
+        logits[1],
+        label,
+        common["account_id"],
+        panel.samples["period"].to_numpy()[rows[0]],
+        combine=tuple(lambda logit, r=r: probabilities(r, logit) for r in runs),
+    )
+    return Comparison(
+        table,
+        samples=len(common),
+        accounts=common["account_id"].nunique(),
+        conversions=int(label.sum()),
+        left_out=(len(known[0]) - len(common), len(known[1]) - len(common)),
+        trainings=(len(logits[0]), len(logits[1])),
+    )

@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from hanjax.api.given import Data, run_of, tables_of
 from hanjax.data.dates import observed_until
 from hanjax.data.panel import make_panel
 from hanjax.data.tables import check
 from hanjax.errors import RunError
+from hanjax.evaluation.calibration import apply_calibration, probability, unweight
 from hanjax.run import Run
 from hanjax.scoring.scores import score_panel
 from hanjax.types import Panel, Scores
@@ -71,3 +75,9 @@ def score_encoded(run: Run, panel: Panel, *, raw: bool = False, progress: bool =
     if bar is not None:
         bar.close()
     return scores
+
+
+def probabilities(run: Run, logit: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """What a run makes of its network's log-odds for the first horizon: without the class weight, calibrated."""
+    unweighted = unweight(logit, positive_weight=run.positive_weight)
+    return probability(unweighted) if run.calibrations is None else apply_calibration(run.calibrations[0], unweighted)

@@ -1,15 +1,23 @@
-"""How sure a measure is: intervals and differences by resampling accounts, whose samples are not independent."""
+"""How sure a measure is: intervals and differences by resampling accounts, whose samples are not independent.
+
+COVERAGE
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from hanjax.errors import DataError
+from hanjax.errors import ConfigError, DataError
+from hanjax.evaluation.calibration import probability
 from hanjax.evaluation.metrics import auc
+from hanjax.evaluation.resampling import samples_of, weighed_samples
 
 _PAIRS = 8_000_000
 """Pairs of samples compared at a time; bounds the memory."""
+_MANY = 10**9
+"""So many positive accounts that their number plays no part."""
+_AREAS, _LOSSES = ("auc", "auc_period_mean"), ("log_loss", "brier")
 
 
 class Interval(NamedTuple):
@@ -37,7 +45,7 @@ class Difference(NamedTuple):
         value: the first less the second.
         low: lower end of the interval.
         high: upper end.
-        p: two-sided: how often, at most, resampling alone turns the sign.
+        p: two-sided: how often the difference would be as far from 0 by chance.
         deviation: standard deviation over the resamples.
         resamples: how many of them had both measures defined.
     """
@@ -68,7 +76,9 @@ def account_weights(accounts: int, *, resamples: int = 2000, seed: int = 0) -> F
 
     Source: Efron (1979), the bootstrap; the account is what is drawn, as its samples depend on each other.
     """
-    drawn = np.random.default_rng(seed).multinomial(accounts, np.full(accounts, 1 / max(accounts, 1)), size=resamples)
+    if not accounts:
+        return np.zeros((resamples, 0))
+    drawn = np.random.default_rng(seed).multinomial(accounts, np.full(accounts, 1 / accounts), size=resamples)
     return drawn.astype(np.float64)
 
 
@@ -103,9 +113,9 @@ def resampled_auc(
         >>> resampled_auc(np.array([0.9, 0.2, 0.95]), np.array([1, 0, 0]), np.array([0, 1, 2]), once_and_twice).tolist()
         [0.5, 1.0]
     """
-    scores, labels, accounts = _checked(scores, labels, accounts, weights)
-    order = np.argsort(accounts, kind="stable")
-    scores, labels, accounts = scores[order], labels[order], accounts[order]
+    given = weighed_samples(scores, labels, accounts, weights=weights)
+    order = np.argsort(given.accounts, kind="stable")
+    scores, labels, accounts = given.scores[order], given.labels[order], given.accounts[order]
     positive, negative = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
     if not len(positive) or not len(negative):
         return np.full(len(weights), np.nan)
@@ -133,6 +143,10 @@ def resampled_period_auc(
 ) -> Float[np.ndarray, " r"]:
     """The mean over periods of the AUC within each, under each of many weightings of the accounts.
 
+    A period weighs as its positive samples do, against what they weigh when all accounts count once: then all periods
+    weigh the same. If each period had the same weight in every resample, too, one with a single conversion would count
+    no more where this is drawn twice, and the deviation would come out by a quarter too small.
+
     Args:
         scores: ``[N]`` higher for likelier.
         labels: ``[N]`` 1 for positive, 0 for negative.
@@ -141,7 +155,7 @@ def resampled_period_auc(
         weights: ``[R, A]`` how much each account counts.
 
     Returns:
-        ``[R]`` means over the periods in which both classes have weight, NaN where there is none.
+        ``[R]`` weighted means over the periods in which both classes have weight, NaN where there is none.
 
     Raises:
         DataError: if the arrays do not fit together, or a score or label is unknown.
@@ -153,66 +167,138 @@ def resampled_period_auc(
         >>> resampled_period_auc(scores, labels, accounts, np.array([4, 4, 5]), np.ones((1, 3))).tolist()
         [1.0]
     """
-    scores, labels, accounts = _checked(scores, labels, accounts, weights)
-    periods = np.asarray(periods)
+    scores, labels, accounts, periods, _ = weighed_samples(scores, labels, accounts, periods, weights=weights)
     total, used = np.zeros(len(weights)), np.zeros(len(weights))
     for period in np.unique(periods[labels == 1]):
         rows = periods == period
         area = resampled_auc(scores[rows], labels[rows], accounts[rows], weights)
-        total, used = total + np.nan_to_num(area), used + ~np.isnan(area)
+        positive = np.bincount(accounts[rows], labels[rows], weights.shape[1])
+        counts = np.where(np.isnan(area), 0, weights @ positive / positive.sum())
+        total, used = total + counts * np.nan_to_num(area), used + counts
     return np.divide(total, used, out=np.full(len(weights), np.nan), where=used > 0)
 
 
-def interval(value: float, resampled: Float[np.ndarray, " r"], *, level: float = 0.95) -> Interval:
-    """The percentile interval of a measure.
+def interval(
+    value: float,
+    resampled: Float[np.ndarray, " r"],
+    *,
+    level: float = 0.95,
+    positives: int | None = None,
+    measure: str = "auc",
+) -> Interval:
+    """The interval of a measure, from its deviation over resamples, in the shape that fits the measure.
+
+    With v the value, d the deviation, m the accounts with positive samples, z the quantile of the normal distribution
+    and q that of Student's with m - 1 degrees of freedom:
+
+    * an area ("auc", "auc_period_mean", or another share of pairs in order): log-odds(v) +- q s / (v (1 - v)) in
+      log-odds, where s^2 = ((m - 1) d^2 + v (1 - v) / 2m) / (m - 1/2), as if half an account more had been all or
+      nothing: a few positives that all happen to be ranked high look surer than they are;
+    * "average_precision": on each side the wider one of that with s = d, and of the resamples' quantiles at the level
+      that t asks for, Phi(-q sqrt(m / (m - 1)));
+    * "log_loss" and "brier": v exp(+- z d / v);
+    * "share" of the conversions: Wilson's, from v (1 - v) / d^2 m / (m - 1) of them; from m where v is 0 or 1.
 
     Args:
         value: the measure itself.
         resampled: ``[R]`` the measure on each resample; NaN where it is not defined.
-        level: share of the resamples that lie inside.
+        level: how often the interval is to hold the truth.
+        positives: m, how many accounts have a sample of the rarer class; None for very many. Without it, an interval
+            from less than some dozens is too narrow.
+        measure: one of the names above.
 
     Returns:
-        The measure with its interval; NaN where no resample has it.
+        The measure with its interval, which is NaN where fewer than two resamples have it, or m is below 2.
+
+    Raises:
+        ConfigError: if the measure is unknown.
+        DataError: if the value is outside 0..1, or of a loss below 0.
 
     Example:
         >>> import numpy as np
         >>> from hanjax.evaluation.intervals import interval
-        >>> found = interval(0.5, np.linspace(0, 1, 101), level=0.5)
-        >>> found.low, found.high
-        (0.25, 0.75)
+        >>> resampled = np.random.default_rng(0).normal(0.8, 0.05, size=1000)
+        >>> found = interval(0.8, resampled), interval(0.8, resampled, positives=13)
+        >>> [(round(one.low, 2), round(one.high, 2)) for one in found]
+        [(0.69, 0.88), (0.66, 0.89)]
+
+    Source: Wilson (1927); Hesterberg (2015), What teachers should know about the bootstrap, for the quantiles' level.
+        Which shape holds the truth as often as it says was measured, by ``benchmarks/coverage.py``.
     """
-    defined = resampled[~np.isnan(resampled)]
-    if np.isnan(value) or len(defined) < 2:
+    if measure not in (names := (*_AREAS, "average_precision", *_LOSSES, "share")):
+        raise ConfigError(f"measure: {measure!r} is unknown; there are {', '.join(names)}.")
+    if value < 0 or (value > 1 and measure not in _LOSSES):
+        raise DataError(f"value: {value} cannot be of the measure {measure!r}.")
+    defined, m = resampled[~np.isnan(resampled)], _MANY if positives is None else positives
+    if np.isnan(value) or len(defined) < 2 or m < 2:
         return Interval(float(value), np.nan, np.nan, np.nan, len(defined))
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(value), float(low), float(high), float(defined.std(ddof=1)), len(defined))
+    deviation = float(defined.std(ddof=1))
+    low, high = _ends(measure, value, deviation, defined, m, level)
+    return Interval(float(value), float(low), float(high), deviation, len(defined))
 
 
-def difference(value: float, resampled: Float[np.ndarray, " r"], *, level: float = 0.95) -> Difference:
-    """The percentile interval of a difference, and a two-sided p.
+def _ends(
+    measure: str, value: float, deviation: float, defined: np.ndarray, m: int, level: float
+) -> tuple[float, float]:
+    """Both ends of an interval."""
+    from scipy.special import ndtr, stdtrit
+
+    normal, student = stdtrit([_MANY, m - 1], (1 + level) / 2)
+    if measure in _LOSSES:
+        factor = np.exp(normal * deviation / value) if value else 1.0
+        return value / factor, value * factor
+    whole = value * (1 - value)
+    if measure == "share" or not whole:
+        n = whole / deviation**2 * m / (m - 1) if whole and deviation else m
+        middle, half = value + normal**2 / (2 * n), normal * np.sqrt(whole / n + (normal / (2 * n)) ** 2)
+        return (middle - half) / (1 + normal**2 / n), (middle + half) / (1 + normal**2 / n)
+    variance = deviation**2
+    if measure in _AREAS:
+        variance = ((m - 1) * variance + whole / (2 * m)) / (m - 0.5)
+    half = student * np.sqrt(variance) / whole
+    low, high = probability(np.log(value) - np.log1p(-value) + np.array([-half, half]))
+    if measure == "average_precision":
+        tail = ndtr(-student * np.sqrt(m / (m - 1)))
+        lowest, highest = np.quantile(defined, [tail, 1 - tail])
+        low, high = min(low, lowest), max(high, highest)
+    return low, high
+
+
+def difference(
+    value: float, resampled: Float[np.ndarray, " r"], *, level: float = 0.95, positives: int | None = None
+) -> Difference:
+    """The interval of a difference, v +- q d, and a two-sided p: Student's, with d the deviation over resamples.
 
     Args:
-        value: the difference itself.
+        value: v, the difference itself.
         resampled: ``[R]`` the difference on each resample; NaN where it is not defined.
-        level: share of the resamples that lie inside.
+        level: how often the interval is to hold the truth.
+        positives: m, how many accounts have a sample of the rarer class, for m - 1 degrees of freedom; None for very
+            many. Without it, what less than some dozens tell is taken for too sure.
 
     Returns:
-        The difference with its interval and p: twice the smaller share of resamples on either side of 0, counting the
-        data themselves as one, and 1 at most.
+        The difference with its interval and p; where all resamples are equal, p is 1 if there is no difference, and
+        otherwise as if one resample more had none. NaN where fewer than two resamples have it, or m is below 2.
 
     Example:
         >>> import numpy as np
         >>> from hanjax.evaluation.intervals import difference
-        >>> difference(0.1, np.full(99, 0.1)).p
-        0.02
+        >>> resampled = np.random.default_rng(0).normal(0.1, 0.05, size=1000)
+        >>> [round(difference(0.1, resampled, positives=m).p, 2) for m in (None, 13)]
+        [0.04, 0.06]
     """
-    found = interval(value, resampled, level=level)
-    defined = resampled[~np.isnan(resampled)]
-    p = np.nan
-    if not np.isnan(found.low):
-        side = min((defined <= 0).sum(), (defined >= 0).sum())
-        p = float(min(2 * (side + 1) / (len(defined) + 1), 1.0))
-    return Difference(found.value, found.low, found.high, p, found.deviation, found.resamples)
+    from scipy.special import stdtr, stdtrit
+
+    defined, m = resampled[~np.isnan(resampled)], _MANY if positives is None else positives
+    if np.isnan(value) or len(defined) < 2 or m < 2:
+        return Difference(float(value), np.nan, np.nan, np.nan, np.nan, len(defined))
+    deviation = float(defined.std(ddof=1))
+    half = float(stdtrit(m - 1, (1 + level) / 2)) * deviation
+    if np.ptp(defined) == 0:
+        p = 1.0 if value == 0 else 2 / (len(defined) + 1)
+    else:
+        p = float(2 * stdtr(m - 1, -abs(value) / deviation))
+    return Difference(float(value), float(value - half), float(value + half), p, deviation, len(defined))
 
 
 def auc_interval(
@@ -235,7 +321,7 @@ def auc_interval(
         level: of the interval.
 
     Returns:
-        The area and its percentile interval.
+        The area and its interval.
 
     Raises:
         DataError: if the arrays do not fit together, or a score or label is unknown.
@@ -249,10 +335,10 @@ def auc_interval(
         >>> found.low < found.value < found.high
         True
     """
-    names, codes = np.unique(np.asarray(accounts), return_inverse=True)
-    weights = account_weights(len(names), resamples=resamples, seed=seed)
-    value = float(auc(np.asarray(scores), np.asarray(labels)))
-    return interval(value, resampled_auc(scores, labels, codes, weights), level=level)
+    given = samples_of(scores, labels, accounts)
+    weights = account_weights(len(given.names), resamples=resamples, seed=seed)
+    resampled = resampled_auc(given.scores, given.labels, given.accounts, weights)
+    return interval(float(auc(given.scores, given.labels)), resampled, level=level, positives=given.carriers)
 
 
 def paired_difference(
@@ -277,7 +363,7 @@ def paired_difference(
         level: of the interval.
 
     Returns:
-        The difference, its percentile interval and a two-sided p.
+        The difference, its interval and a two-sided p.
 
     Raises:
         DataError: if the arrays do not fit together, or a score or label is unknown.
@@ -291,24 +377,8 @@ def paired_difference(
         >>> paired_difference(score, score, labels, accounts, resamples=100).value
         0.0
     """
-    names, codes = np.unique(np.asarray(accounts), return_inverse=True)
-    weights = account_weights(len(names), resamples=resamples, seed=seed)
-    areas = [resampled_auc(scores, labels, codes, weights) for scores in (first, second)]
-    value = float(auc(np.asarray(first), np.asarray(labels))) - float(auc(np.asarray(second), np.asarray(labels)))
-    return difference(value, areas[0] - areas[1], level=level)
-
-
-def _checked(
-    scores: np.ndarray, labels: np.ndarray, accounts: np.ndarray, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    scores, labels, accounts = np.asarray(scores, np.float64), np.asarray(labels), np.asarray(accounts)
-    if not scores.shape == labels.shape == accounts.shape or scores.ndim != 1 or weights.ndim != 2:
-        raise DataError(
-            "scores, labels, accounts and weights must be [N], [N], [N] and [R, A]; got "
-            f"{list(scores.shape)}, {list(labels.shape)}, {list(accounts.shape)} and {list(weights.shape)}."
-        )
-    if len(accounts) and (accounts.dtype.kind not in "iu" or accounts.min() < 0 or accounts.max() >= weights.shape[1]):
-        raise DataError(f"accounts: expected columns of the weights, 0..{weights.shape[1] - 1}.")
-    if np.isnan(scores).any() or not np.isin(labels, (0, 1)).all():
-        raise DataError("scores and labels: unknown scores, or labels that are neither 0 nor 1; leave them out.")
-    return scores, labels, accounts
+    given = samples_of(np.stack([first, second]), labels, accounts)
+    weights = account_weights(len(given.names), resamples=resamples, seed=seed)
+    areas = [resampled_auc(scores, given.labels, given.accounts, weights) for scores in given.scores]
+    value = float(auc(given.scores[0], given.labels)) - float(auc(given.scores[1], given.labels))
+    return difference(value, areas[0] - areas[1], level=level, positives=given.carriers)

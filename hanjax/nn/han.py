@@ -14,7 +14,7 @@ from hanjax.nn.aggregators import AGGREGATORS, Aggregated, Aggregator, GroupSpec
 from hanjax.nn.encoders import ActivityEncoder, IndividualLayer, WindowEncoder
 from hanjax.nn.pooling import Pooled
 from hanjax.nn.sizes import Sizes
-from hanjax.types import Batch, Output, Prefixes
+from hanjax.types import OF_SAMPLES, Batch, Output, Prefixes
 
 Dropout = tuple[Float[Array, ""] | float, Float[Array, ""] | float]
 """Shares of the units of an individual's representation, and of the members, that a training step leaves out."""
@@ -136,7 +136,7 @@ class HAN(nnx.Module):
         self.sizes.check_fields(batch, self.config)
         if self.activity is None:
             dtype = self.individual.linear.kernel.dtype
-            return Pooled(jnp.zeros((len(batch.sequences), 0), dtype), jnp.zeros(batch.sequences.shape, dtype))
+            return Pooled(jnp.zeros((batch.sequences.shape[0], 0), dtype), jnp.zeros(batch.sequences.shape, dtype))
         gaps, prefixes = None if self.config.time == "none" else batch.gaps, self._shared(batch.sequence_prefixes)
         if prefixes is None:
             return jax.vmap(self.activity)(batch.sequences, where=batch.activity_mask, gaps=gaps)
@@ -237,9 +237,6 @@ def _require_consistent(config: ModelConfig, *, takes_logits: bool) -> None:
         raise ConfigError(f"time: expected 'none', got {config.time!r}, because period_input='counts' has no sequence.")
 
 
-_OF_SAMPLES = ("members", "member_windows", "account", "label", "mask", "account_numbers", "member_numbers")
-
-
 def _blocks(batch: Batch) -> Iterator[Batch]:
     """The small groups and then the others, without the places that no group of a run needs; see ``Batch.blocks``."""
     if batch.blocks is None:
@@ -247,7 +244,7 @@ def _blocks(batch: Batch) -> Iterator[Batch]:
         return
     begin = 0
     for samples, places, _ in (block.shape for block in batch.blocks):
-        here = {name: getattr(batch, name) for name in _OF_SAMPLES if getattr(batch, name) is not None}
+        here = {name: getattr(batch, name) for name in OF_SAMPLES if getattr(batch, name) is not None}
         here = {name: array[begin : begin + samples] for name, array in here.items()}
         for name in ("members", "member_windows", "member_numbers"):
             if name in here:

@@ -11,15 +11,17 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, PyTree
 
-from hanjax.data.batches import FEW, places_taken
+from hanjax.data.batches import FEW, gather, places_taken, plan_epoch
 from hanjax.data.distinct import capacity
 from hanjax.evaluation.calibration import Calibration, apply_calibration, probability, unweight
 from hanjax.nn.functional import Network
 from hanjax.nn.han import Scored
-from hanjax.types import Batch, Panel, Scores
+from hanjax.types import OF_SAMPLES, Batch, Panel, Scores
 
 _ON_A_CPU, _ON_AN_ACCELERATOR = (4096, 512), (65536, 8192)
 """Rows of a table, and samples, computed at a time: fixed, so that equal inputs give equal bits."""
+_AT_A_TIME = 1024
+"""Samples computed at a time where each network speaks for itself."""
 _AHEAD = 8
 """Chunks that the device has to do, so that it never waits for the host."""
 
@@ -33,10 +35,7 @@ class _Stage(NamedTuple):
 
 _SEQUENCES = _Stage(("sequences", "gaps"))
 _WINDOWS = _Stage(("windows", "count_windows", "window_ages"), whole=("counts",))
-_OF_SAMPLES = _Stage(
-    ("members", "member_windows", "account", "label", "mask", "account_numbers", "member_numbers"),
-    whole=("individuals", "accounts"),
-)
+_SAMPLES = _Stage(OF_SAMPLES, whole=("individuals", "accounts"))
 
 
 def score_panel(
@@ -107,7 +106,7 @@ def score_samples(
     few = places_taken(batch) <= FEW
     parts, order = [], np.concatenate([np.flatnonzero(few), np.flatnonzero(~few)])
     for rows, places in ((order[: few.sum()], FEW), (order[few.sum() :], batch.members.shape[1])):
-        chunks = _chunks(_of(batch, rows, places), _OF_SAMPLES, some_samples)
+        chunks = _chunks(_of(batch, rows, places), _SAMPLES, some_samples)
         for begin, scored in _fetched((begin, programs["score"](params, table, chunk)) for begin, chunk in chunks):
             count = min(some_samples, len(rows) - begin)
             parts.append(jax.tree.map(lambda array, count=count: array[:count], _with_places(scored, batch)))
@@ -116,9 +115,38 @@ def score_samples(
     return jax.tree.map(lambda array: array[np.argsort(order)], _whole(parts)), windows.weights
 
 
+def network_logits(panel: Panel, network: Network, params: PyTree) -> Float[np.ndarray, "n B H"]:
+    """What each network of an ensemble says of every sample, where the ensemble says their mean.
+
+    Args:
+        panel: the samples.
+        network: a model, as pure functions.
+        params: its parameters, those of an ensemble with the networks as leading axis.
+
+    Returns:
+        Log-odds, with the weight of the loss still in them; of a single network, n is 1.
+
+    Example:
+        >>> import hanjax
+        >>> from hanjax.config import ModelConfig
+        >>> from hanjax.nn import Sizes, ensemble, network
+        >>> panel = hanjax.encode(hanjax.simulate(accounts=20, seed=0).tables)
+        >>> three = ensemble(network(ModelConfig(activity_width=4, window_width=4), Sizes.of(panel.batch)), 3)
+        >>> network_logits(panel, three, three.init(jax.random.key(0))).shape == (3, len(panel.samples), 1)
+        True
+    """
+    plan = plan_epoch(panel.batch, np.arange(len(panel.samples)), batch_size=_AT_A_TIME, seed=None)
+    parts = []
+    for t in range(len(plan.samples)):
+        batch = gather(panel.batch, jax.tree.map(lambda array, t=t: array[t], plan))
+        logit = _of_each(network)(params, batch)
+        parts.append(np.moveaxis(np.asarray(logit, np.float64).reshape(-1, *logit.shape[-2:]), 0, 1))
+    return np.moveaxis(plan.restored(np.stack(parts)), 1, 0)
+
+
 def _of(batch: Batch, rows: np.ndarray, places: int) -> Batch:
     """Some samples, with the first places for members alone."""
-    there = {name: getattr(batch, name)[rows] for name in _OF_SAMPLES.rows if getattr(batch, name) is not None}
+    there = {name: getattr(batch, name)[rows] for name in OF_SAMPLES if getattr(batch, name) is not None}
     cut = {name: there[name][:, :places] for name in ("members", "member_windows", "member_numbers") if name in there}
     return batch._replace(**there | cut)
 
@@ -139,6 +167,11 @@ def _programs(network: Network) -> dict[str, Callable[..., Any]]:
         "windows": jax.jit(network.encode_windows),
         "score": jax.jit(network.score),
     }
+
+
+@functools.lru_cache(maxsize=8)
+def _of_each(network: Network) -> Callable[..., Any]:
+    return jax.jit(lambda params, batch: network.train(params, batch, None).logit)
 
 
 def _padded(array: np.ndarray, size: int) -> np.ndarray:

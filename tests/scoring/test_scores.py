@@ -9,6 +9,8 @@ import pytest
 import hanjax
 from hanjax.data.distinct import capacity
 from hanjax.errors import DataError
+from hanjax.evaluation.calibration import Calibration
+from hanjax.nn import ensemble
 from hanjax.scoring import scores as scoring
 from tests import trained
 
@@ -228,17 +230,36 @@ def test_what_is_no_date_is_an_error(run, date):
         hanjax.score(run, trained.market(), as_of=date)
 
 
-def test_each_horizon_has_a_column(run):
+def test_each_horizon_has_a_column(run, monkeypatch):
     panel = trained.panel()
-    score = scoring._programs(run.network)
-    assert set(score) == {"periods", "windows", "score"}
     scored = scoring.Scored(
         logit=np.array([[0.0, 1.0]] * len(panel.samples), np.float32),
         member_share=np.zeros(panel.batch.members.shape, np.float32),
         member_logit=np.zeros((*panel.batch.members.shape, 2), np.float32),
     )
     attention = np.zeros(panel.batch.windows.shape, np.float32)
-    accounts = scoring._frames(panel, scored, attention, 3.0, (1, 4)).accounts
+    monkeypatch.setattr(scoring, "score_samples", lambda *_, progress: (scored, attention))
+    given = (panel, run.network, run.params)
+    accounts = scoring.score_panel(*given, positive_weight=3.0, horizons=(1, 4)).accounts
     assert np.allclose(accounts["probability"], 0.25)
     q = sigmoid(1.0)
     assert np.allclose(accounts["probability_within_4"], q / (q + 3 * (1 - q)))
+    each = Calibration("platt", slope=2.0), Calibration("platt", intercept=1.0)
+    mapped = scoring.score_panel(*given, positive_weight=3.0, horizons=(1, 4), calibrations=each).accounts
+    assert np.allclose(mapped["probability"], sigmoid(-2 * np.log(3)))
+    assert np.allclose(mapped["probability_within_4"], sigmoid(1 - np.log(3) + 1))
+
+
+def test_each_network_of_an_ensemble_has_its_say(monkeypatch, run):
+    monkeypatch.setattr(scoring, "_AT_A_TIME", 64)
+    one, panel = run.network, trained.panel()
+    three = ensemble(one, 3)
+    params = jax.tree.map(lambda leaf: np.stack([leaf, 2 * leaf, leaf**2]), run.params)
+    found = scoring.network_logits(panel, three, params)
+    assert len(panel.samples) > 2 * 64
+    for n, own in enumerate(found):
+        alone = jax.tree.map(lambda leaf, n=n: leaf[n], params)
+        expected = scoring.score_samples(panel, one, alone)[0].logit
+        np.testing.assert_allclose(own, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(scoring.network_logits(panel, one, run.params)[0], found[0], atol=1e-5)
+    assert np.std(found, axis=0).min() > 1e-4
