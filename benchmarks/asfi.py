@@ -101,7 +101,7 @@ def table(
         value, resampled = over_folds(own)
         folds = [float(np.mean(one.areas)) for one in own]
         error = float(np.std(folds, ddof=1) / np.sqrt(len(folds))) if len(folds) > 1 else None
-        whole = interval(value, resampled)
+        whole = interval(value, resampled, positives=sum(one.conversions for one in own))
         record: dict[str, Any] = {"row": name, "title": rows[name].title, "auc": value, "standard_error": error}
         record |= {"low": whole.low, "high": whole.high, "folds": folds}
         if reference is not None and name != reference:
@@ -110,7 +110,8 @@ def table(
                 first, second = map(measured, _common(scored[reference], scored[name]))
             other, other_resampled = over_folds(first)
             value, resampled = over_folds(second)
-            apart = difference(value - other, resampled - other_resampled)
+            converting = sum(one.conversions for one in second)
+            apart = difference(value - other, resampled - other_resampled, positives=converting)
             record |= {"difference": apart.value, "difference_low": apart.low, "difference_high": apart.high}
             record |= {"p": apart.p}
         records.append(record)

@@ -34,8 +34,19 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from hanjax import plot
-    from hanjax.api import calibrate, describe, encode, evaluate, fit, load, score
+    from hanjax import checks, plot
+    from hanjax.api import (
+        calibrate,
+        crossings,
+        describe,
+        encode,
+        evaluate,
+        fit,
+        load,
+        rank,
+        score,
+        walk_forward,
+    )
     from hanjax.config import Config, ModelConfig, PanelConfig, TrainConfig
     from hanjax.data.reading import read
     from hanjax.errors import ConfigError, DataError, HanjaxError, RunError
@@ -45,12 +56,29 @@ if TYPE_CHECKING:
     from hanjax.reproduction.run import reproduce
     from hanjax.run import Run
     from hanjax.scorer import Scorer
+    from hanjax.scoring.allocation import allocate
     from hanjax.simulation import simulate
     from hanjax.types import Batch, LeftOut, Output, Panel, Scores, Tables
 
 _HOME = {
     "plot": "hanjax.plot",
-    **dict.fromkeys(["calibrate", "describe", "encode", "evaluate", "fit", "load", "score"], "hanjax.api"),
+    "checks": "hanjax.checks",
+    **dict.fromkeys(
+        [
+            "calibrate",
+            "crossings",
+            "describe",
+            "encode",
+            "evaluate",
+            "fit",
+            "load",
+            "rank",
+            "score",
+            "walk_forward",
+        ],
+        "hanjax.api",
+    ),
+    "allocate": "hanjax.scoring.allocation",
     **dict.fromkeys(["Config", "ModelConfig", "PanelConfig", "TrainConfig"], "hanjax.config"),
     "read": "hanjax.data.reading",
     **dict.fromkeys(["ConfigError", "DataError", "HanjaxError", "RunError"], "hanjax.errors"),
@@ -83,7 +111,10 @@ __all__ = [
     "Sizes",
     "Tables",
     "TrainConfig",
+    "allocate",
     "calibrate",
+    "checks",
+    "crossings",
     "describe",
     "encode",
     "evaluate",
@@ -92,10 +123,12 @@ __all__ = [
     "load",
     "network",
     "plot",
+    "rank",
     "read",
     "reproduce",
     "score",
     "simulate",
+    "walk_forward",
 ]
 
 

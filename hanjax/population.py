@@ -292,7 +292,9 @@ def _train(runs: Sequence[Run], panel: Panel, devices: int, progress: bool) -> l
         run.calibrations = learn_calibrations(run, panel)
         best = fitted.history.loc[fitted.best_epoch - 1]
         if len(trained.rows):
-            found = interval(float(best["validation_auc"]), _resampled(logit, label, account, weights))
+            converting = len(np.unique(account[label[:, 0] == 1]))
+            resampled = _resampled(logit, label, account, weights)
+            found = interval(float(best["validation_auc"]), resampled, positives=converting)
             run.metrics["validation"] = {
                 "auc": found.value,
                 "low": found.low,

@@ -13,7 +13,7 @@ import pytest
 
 import hanjax
 from hanjax import cli
-from hanjax.cli import main
+from hanjax.cli import main, parsing
 from tests import trained
 
 ROOT = Path(__file__).parents[1]
@@ -68,13 +68,13 @@ def test_sweep_is_the_functions(place, tmp_path, capsys):
 
 def test_options_stand_over_the_file(place, tmp_path):
     (tmp_path / "few.toml").write_text("[train]\nepochs = 7\nvalidation = 0.3\n[panel]\nwindow = 3\n")
-    parser = cli._parser("fit", "", out="")
+    parser = parsing.command_parser("fit", "", out="")
     for kind in (hanjax.PanelConfig, hanjax.ModelConfig, hanjax.TrainConfig):
-        cli.add_options(parser, kind, "")
+        parsing.add_options(parser, kind, "")
     arguments = parser.parse_args(["--config", str(tmp_path / "few.toml"), "--epochs", "1", "--test", "5"])
-    found = cli._settings(arguments, hanjax.Config.paper())
+    found = parsing.chosen_settings(arguments, hanjax.Config.paper())
     assert found == hanjax.Config().replace(epochs=1, validation=0.3, window=3, test=5)
-    assert cli._settings(parser.parse_args([]), hanjax.Config.paper()) == hanjax.Config.paper()
+    assert parsing.chosen_settings(parser.parse_args([]), hanjax.Config.paper()) == hanjax.Config.paper()
 
 
 def test_score_writes_what_is_documented(place, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """The front door: tables in, DataFrames out."""
 
+from hanjax.api.acting import crossings, rank
 from hanjax.api.calibrating import calibrate
 from hanjax.api.data import conversions, describe, encode
 from hanjax.api.evaluating import evaluate
@@ -7,20 +8,25 @@ from hanjax.api.evaluation import Comparison, Evaluation
 from hanjax.api.fitting import fit, load, prepare
 from hanjax.api.given import Data
 from hanjax.api.scoring import score
+from hanjax.api.walking import WalkForward, walk_forward
 from hanjax.data.reading import read
 
 __all__ = [
     "Comparison",
     "Data",
     "Evaluation",
+    "WalkForward",
     "calibrate",
     "conversions",
+    "crossings",
     "describe",
     "encode",
     "evaluate",
     "fit",
     "load",
     "prepare",
+    "rank",
     "read",
     "score",
+    "walk_forward",
 ]

@@ -17,7 +17,7 @@ from hanjax.errors import DataError
 from hanjax.evaluation.trainings import compare_trainings
 from hanjax.run import Run
 from hanjax.scoring.scores import network_logits
-from hanjax.types import Panel, Tables
+from hanjax.types import Panel, Scores, Tables
 
 
 def evaluate(
@@ -60,15 +60,20 @@ def evaluate(
     """
     run, tables = run_of(run), tables_of(data)
     panel = unseen_panel(run, tables, before)
-    scores = score_encoded(run, panel, progress=progress)
-    added = {"period": panel.samples["period"], "label": panel.batch.label[:, 0].astype(float)}
-    scores = scores._replace(accounts=scores.accounts.assign(**added))
+    scores = labeled_scores(run, panel, progress=progress)
     comparison = None if against is None else _compare(run, panel, run_of(against), tables, before)
     result = Evaluation.of(scores, horizons=run.config.panel.horizons, comparison=comparison)
     run.metrics["test"] = result.metrics
     if run.folder is not None:
         run.write_metrics()
     return result
+
+
+def labeled_scores(run: Run, panel: Panel, *, progress: bool = False) -> Scores:
+    """Scores of a panel, with the outcome (``label``, NaN where unknown) and the ``period`` beside each account's."""
+    scores = score_encoded(run, panel, progress=progress)
+    added = {"period": panel.samples["period"], "label": panel.batch.label[:, 0].astype(float)}
+    return scores._replace(accounts=scores.accounts.assign(**added))
 
 
 def unseen_panel(run: Run, tables: Tables, before: Any = None) -> Panel:

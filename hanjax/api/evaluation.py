@@ -125,7 +125,13 @@ class Evaluation:
         rows = []
         for measure in MEASURES:
             value = self.metrics[measure]
-            found = interval(np.nan if value is None else value, drawn[measure], level=level, positives=given.carriers)
+            found = interval(
+                np.nan if value is None else value,
+                drawn[measure],
+                level=level,
+                positives=given.carriers,
+                measure=measure,
+            )
             rows.append([measure, found.value, found.low, found.high])
         return pd.DataFrame(rows, columns=["measure", "value", "low", "high"])
 

@@ -1,6 +1,13 @@
 """How sure a measure is: intervals and differences by resampling accounts, whose samples are not independent.
 
-COVERAGE
+Where the truth is known, with 13 conversions among 381 accounts, the percentiles of the resamples hold an AUC only 85
+to 89 times out of 100 at a level of 95 %, and tell two equally good models apart 8 to 11 times. So the intervals here
+have shapes that were chosen by ``benchmarks/coverage.py``. In its three settings of that size, with 1,000 test sets
+each, they hold the AUC 93 to 97 times, its mean over periods 93 to 97, average precision 96 to 97, log-loss 94 to 95,
+the Brier score 95 to 96, the lift of the best tenth 94 to 96, a difference of two AUCs 93 to 96; two models with equal
+AUCs are told apart 3 to 6 times. Differences of average precision, with 92 to 96, and above all of Brier scores, with
+86 to 89, are surer than they should be if the models are not equally good. With 100 conversions among 2,000 accounts,
+everything holds 93 to 96 times.
 """
 
 from typing import NamedTuple

@@ -203,7 +203,8 @@ def _effect(default: Scored, other: Scored, results: Results) -> tuple[Differenc
     scores = [one.score[rows].astype(float) for one in pair]
     values = [float(auc(score, label)) for score in scores]
     resampled = [resampled_auc(score, label, account, results.weights["test"]) for score in scores]
-    return difference(values[1] - values[0], resampled[1] - resampled[0]), values[0]
+    change = resampled[1] - resampled[0]
+    return difference(values[1] - values[0], change, positives=int(label.sum())), values[0]
 
 
 def static_table(results: Results, rows: Sequence[Row], test: str) -> Table:

@@ -51,14 +51,16 @@ class Measured(NamedTuple):
     @property
     def auc(self) -> Interval:
         """The AUC over all samples at once, with its interval."""
-        return interval(float(np.mean(self.areas)), self.resampled)
+        return interval(float(np.mean(self.areas)), self.resampled, positives=self.conversions)
 
     @property
     def period_auc(self) -> Interval:
         """The mean over periods, with its interval if it was asked for."""
         nothing = np.zeros(0)
         return interval(
-            float(np.mean(self.period_areas)), nothing if self.period_resampled is None else self.period_resampled
+            float(np.mean(self.period_areas)),
+            nothing if self.period_resampled is None else self.period_resampled,
+            positives=self.conversions,
         )
 
     @property
@@ -121,7 +123,7 @@ def compare(first: Measured, second: Measured) -> Difference:
         The difference with its interval.
     """
     value = float(np.mean(first.areas) - np.mean(second.areas))
-    return difference(value, first.resampled - second.resampled)
+    return difference(value, first.resampled - second.resampled, positives=first.conversions)
 
 
 def on_common_samples(first: Scored, second: Scored) -> tuple[Scored, Scored]:

@@ -1,0 +1,167 @@
+"""What to do with scores: whom to call, why now, and when a conversion is to be expected."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hanjax.api.evaluating import labeled_scores, unseen_panel
+from hanjax.api.given import Data, run_of, tables_of
+from hanjax.api.scoring import probabilities, score, score_encoded
+from hanjax.config import PanelConfig
+from hanjax.data.dates import observed_until
+from hanjax.data.log import NEVER, Log
+from hanjax.data.panel import calendar_of, make_panel
+from hanjax.data.periods import make_calendar
+from hanjax.data.tables import check
+from hanjax.errors import DataError
+from hanjax.evaluation.lift import TIERS, Tiers
+from hanjax.evaluation.survival import crossing, time_after_crossing
+from hanjax.run import Run
+from hanjax.scoring.influence import shapley_values
+from hanjax.scoring.ranking import Ranking, ranked
+from hanjax.scoring.scores import network_logits
+from hanjax.types import Panel, Tables
+
+
+def rank(
+    run: Run | str | Path,
+    data: Data,
+    *,
+    as_of: Any = None,
+    tiers: Tiers = TIERS,
+    influence: int = 0,
+    progress: bool = False,
+) -> Ranking:
+    """Ranks accounts by probability, each with its individuals, beside the period before: whom to call, and why now.
+
+    Args:
+        run: the model, or its folder.
+        data: tables, or their folder.
+        as_of: a date: the ranking is that at the start of the period that holds it. None for the latest.
+        tiers: names and shares of the accounts, the likeliest first.
+        influence: for how many of the likeliest accounts each individual's influence is found: Shapley values, which
+            add up to the account's log-odds less those of the average account.
+        progress: show a bar.
+
+    Returns:
+        Accounts and individuals: see ``hanjax.scoring.ranking.Ranking``. A model of several networks also says how far
+        they agree (``probability_low``, ``probability_high``); ``influence`` adds a column to the individuals.
+
+    Raises:
+        DataError: if the tables are not what they should be, or nobody can be scored as of the date.
+        RunError: if the run cannot be read.
+
+    Example:
+        >>> import hanjax
+        >>> market = hanjax.simulate(accounts=60, conversions=0.4, seed=1)
+        >>> run = hanjax.fit(market.tables, config=hanjax.Config().replace(epochs=1, test=0.2))
+        >>> ranking = hanjax.rank(run, market.tables, as_of="2021-06-30")
+        >>> ranking.accounts["rank"].tolist()[:3]
+        [1, 2, 3]
+        >>> calls = hanjax.allocate(ranking, capacity=5)
+        >>> calls["action"].value_counts()["call"]
+        np.int64(5)
+
+    Source: sections 1 and 8 of the paper, on what scores are used for; Shapley (1953).
+    """
+    run = run_of(run)
+    panel = _latest(run, tables_of(data), as_of)
+    scores = score_encoded(run, panel, progress=progress)
+    spread = None
+    if run.config.train.ensemble > 1:
+        spread = list(probabilities(run, network_logits(panel, run.network, run.params)[..., 0]))
+    ranking = ranked(scores, tiers=tiers, spread=spread)
+    if not influence:
+        return ranking
+    wanted = ranking.accounts["account_id"].head(influence)
+    now = panel.samples["cutoff"] == ranking.accounts["cutoff"].iloc[0]
+    found = shapley_values(
+        panel,
+        run.network,
+        run.params,
+        np.flatnonzero(now & panel.samples["account_id"].isin(wanted)),
+        positive_weight=run.positive_weight,
+    )
+    keys = ["account_id", "individual_id"]
+    return ranking._replace(individuals=ranking.individuals.merge(found[[*keys, "influence"]], on=keys, how="left"))
+
+
+def _latest(run: Run, tables: Tables, as_of: Any) -> Panel:
+    """The samples of the cut-off as of a date, and of the one before."""
+    config = run.config.panel
+    log = check(tables, config)
+    log, cutoff = observed_until(log, config, _end(log) if as_of is None else as_of)
+    starts = calendar_of(log, config).starts
+    before = int(starts[max(np.searchsorted(starts, cutoff) - 1, 0)])
+    return make_panel(log, config, run.encoding, cutoffs=(before, cutoff))[0]
+
+
+def _end(log: Log) -> pd.Timestamp:
+    """The end of the observation of whoever has not converted."""
+    waiting = log.converted_at == NEVER
+    return pd.Timestamp(int(log.observed_to[waiting if waiting.any() else slice(None)].max()), unit="us", tz="UTC")
+
+
+def _later(cutoffs: pd.Series, periods: float, config: PanelConfig) -> pd.Series:
+    """The cut-offs that lie some periods after others; missing if that is never."""
+    if not np.isfinite(periods) or cutoffs.empty:
+        return pd.Series(pd.NaT, index=cutoffs.index, dtype=cutoffs.dtype)
+    given, longest = pd.DatetimeIndex(cutoffs).as_unit("us").asi8, 400 * 86_400_000_000
+    last = int(given.max() + (periods + 1) * longest)
+    calendar = make_calendar(int(given.min()), last, period=config.period, timezone=config.timezone)
+    return pd.Series(calendar.dates(calendar.period_of(given) + int(periods)), index=cutoffs.index)
+
+
+def crossings(run: Run | str | Path, data: Data, threshold: float, *, progress: bool = False) -> pd.DataFrame:
+    """Which accounts' probability has crossed a threshold, and when, after that, a conversion is to be expected.
+
+    How long it takes from the first crossing to the conversion is learned from the accounts that the model was not
+    trained on, by Kaplan and Meier, since many of them were not watched to the end.
+
+    Args:
+        run: the model, or its folder.
+        data: tables, or their folder.
+        threshold: the probability of converting in the next period that has to be reached.
+        progress: show a bar.
+
+    Returns:
+        The accounts that have not converted and have crossed, the latest crossing first: ``account_id``,
+        ``first_crossed`` (cut-off), ``from_the_start`` (it was above when first scored), ``still_above``,
+        ``probability`` (now), ``expected_from`` and ``expected_to``, the beginnings of the periods in which a quarter
+        and then three quarters of such accounts had converted; missing where so many never did.
+
+    Raises:
+        DataError: if the tables are not what they should be, or no account that training has not seen crosses.
+        RunError: if the run cannot be read.
+
+    Example:
+        >>> import hanjax
+        >>> market = hanjax.simulate(accounts=60, conversions=0.4, seed=1)
+        >>> run = hanjax.fit(market.tables, config=hanjax.Config().replace(epochs=1, test=0.3))
+        >>> found = hanjax.crossings(run, market.tables, threshold=0.02)
+        >>> (found["expected_to"].isna() | (found["expected_to"] >= found["first_crossed"])).all()
+        np.True_
+
+    Source: section 1 of the paper, the time interval of conversion by when the score crosses a threshold.
+    """
+    run, tables = run_of(run), tables_of(data)
+    past = labeled_scores(run, unseen_panel(run, tables)).accounts.dropna(subset="label")
+    learned = time_after_crossing(
+        past["probability"], past["label"], past["account_id"], past["period"], threshold, shares=(0.25, 0.75)
+    )
+    if not learned.crossed:
+        raise DataError(
+            f"threshold: of {past['account_id'].nunique():,} accounts that training has not seen none reaches "
+            f"{threshold}; the highest is {past['probability'].max():.3g}. Choose a lower one."
+        )
+    every = score(run, tables, progress=progress).accounts
+    latest = every[every["cutoff"] == every["cutoff"].max()].set_index("account_id")["probability"]
+    waiting = every[every["account_id"].isin(latest.index)]
+    found = crossing(waiting["probability"], waiting["account_id"], waiting["cutoff"], threshold)
+    found = found.rename(columns={"account": "account_id"}).dropna(subset="first_crossed")
+    found["probability"] = latest.loc[found["account_id"]].to_numpy()
+    for name, periods in zip(("expected_from", "expected_to"), learned.quantiles["periods"], strict=True):
+        found[name] = _later(found["first_crossed"], periods - 1, run.config.panel)
+    return found.sort_values(["first_crossed", "account_id"], ascending=[False, True]).reset_index(drop=True)

@@ -1,0 +1,62 @@
+"""What the commands have in common: their options, and the settings and runs that these name."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from hanjax.config import Config, ModelConfig, PanelConfig, TrainConfig
+from hanjax.errors import ConfigError
+from hanjax.options import add_options, given
+from hanjax.settings import read_settings
+
+PRESETS = {"default": Config, "paper": Config.paper, "recommended": Config.recommended}
+"""Settings to start from, by name."""
+
+
+def command_parser(command: str, about: str, *, out: str | None = None) -> argparse.ArgumentParser:
+    """The parser of a command, with the options that all have; ``out`` says what it writes there, if it writes."""
+    parser = argparse.ArgumentParser(prog=f"hanjax {command}", description=about)
+    parser.add_argument("--config", metavar="FILE", help="settings as JSON or TOML; options override them")
+    if out is not None:
+        parser.add_argument("--out", metavar="DIR", type=Path, help=out)
+    return parser
+
+
+def chosen_settings(arguments: argparse.Namespace, config: Config) -> Config:
+    """Settings from the file, if there is one, with those of the command line over them."""
+    config = Config.read(arguments.config) if arguments.config else config
+    options = {}
+    for part in (PanelConfig, ModelConfig, TrainConfig):
+        options |= given(arguments, part)
+    return config.replace(**options)
+
+
+def chosen_run(arguments: argparse.Namespace) -> Any:
+    """The trained model; a --config may say how the new tables are to be read, and nothing else."""
+    from hanjax.api import load
+
+    run = load(arguments.run)
+    if arguments.config:
+        told, mine = Config.read(arguments.config).to_dict(), run.config.to_dict()
+        named = read_settings(arguments.config)
+        changed = {n: told[part][n] for part in told for n in named.get(part, {}) if told[part][n] != mine[part][n]}
+        kept = [name for name in changed if name not in ("columns", "strays", "timezone")]
+        if kept:
+            raise ConfigError(
+                f"{arguments.config}: a trained model keeps its settings; only columns, strays and timezone can change,"
+                f" not {', '.join(kept)}."
+            )
+        run.config = run.config.replace(**changed)
+    return run
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Adds an option for every setting."""
+    for part, title in ((PanelConfig, "data"), (ModelConfig, "model"), (TrainConfig, "training")):
+        add_options(parser, part, title)
+
+
+def run_and_data(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of every command that uses a trained model."""
+    parser.add_argument("run", metavar="RUN", help="a run folder")
+    parser.add_argument("data", metavar="DATA", help="folder of the tables")

@@ -1,0 +1,142 @@
+"""Commands that train: fit, sweep, walk-forward and calibrate."""
+
+import argparse
+import random
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from hanjax.cli.parsing import PRESETS, add_settings, chosen_settings, command_parser, run_and_data
+from hanjax.config import Config
+from hanjax.errors import RunError
+from hanjax.options import varied
+
+
+def fit(argv: Sequence[str]) -> None:
+    """Trains a model."""
+    parser = command_parser("fit", "Trains a model on a data set.", out="the run folder (default: run)")
+    parser.add_argument("data", metavar="DATA", help="folder of the tables")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted training, to the same bits")
+    parser.add_argument("--devices", metavar="N", type=int, default=1, help="devices, or cores, to deal a step among")
+    parser.add_argument(
+        "--distributed",
+        action="store_true",
+        help="one of several processes, which train together with all their devices; found by itself under Slurm, "
+        "Open MPI, Kubernetes and on TPU pods, otherwise say where the first process is, and which this one is:",
+    )
+    parser.add_argument("--coordinator", metavar="HOST:PORT", help="address of the first process")
+    parser.add_argument("--processes", metavar="N", type=int, help="how many there are")
+    parser.add_argument("--process", metavar="I", type=int, help="which this one is, from 0")
+    parser.add_argument("--preset", choices=PRESETS, default="default", help="the settings to start from")
+    add_settings(parser)
+    arguments = parser.parse_args(argv)
+    config = chosen_settings(arguments, PRESETS[arguments.preset]())
+    out = arguments.out or Path("run")
+    if arguments.distributed:
+        _join(arguments)
+    devices = None if arguments.distributed else arguments.devices
+    train(arguments.data, out, config, resume=arguments.resume, devices=devices)
+    if not arguments.process:  # one of several is enough to say so
+        print(f"Next: {shlex.join(['hanjax', 'evaluate', str(out), arguments.data])}")
+
+
+def _join(arguments: argparse.Namespace) -> None:
+    """Joins the processes of a distributed training."""
+    import jax
+
+    try:
+        jax.distributed.initialize(arguments.coordinator, arguments.processes, arguments.process)
+    except (ValueError, RuntimeError) as error:
+        raise RunError(
+            f"--distributed: the processes could not be joined ({str(error).splitlines()[0]}). Start each with the "
+            "same --coordinator HOST:PORT and --processes N, and its own --process I."
+        ) from error
+
+
+def sweep(argv: Sequence[str]) -> None:
+    """Trains many models at once and ranks them."""
+    from hanjax.population import combinations, fit_population
+
+    about = (
+        "Trains a model for every combination of some settings, those that differ in numbers alone side by side, and "
+        "ranks them by validation. An option that is varied is given several values: --vary learning_rate=0.01,0.003."
+    )
+    parser = command_parser("sweep", about, out="a folder for all run folders (default: sweep)")
+    parser.add_argument("data", metavar="DATA", help="folder of the tables")
+    parser.add_argument(
+        "--vary",
+        metavar="NAME=A,B,...",
+        action="append",
+        required=True,
+        help="a setting and its values, repeatable; A..B are all whole numbers from A to B",
+    )
+    parser.add_argument("--random", metavar="N", type=int, help="train N of the combinations, drawn by --seed")
+    parser.add_argument("--together", metavar="N", type=int, help="how many models side by side, at most")
+    parser.add_argument("--devices", metavar="N", type=int, help="devices, or cores of a CPU, to deal them among")
+    parser.add_argument("--resume", action="store_true", help="take models that are there already")
+    parser.add_argument("--preset", choices=PRESETS, default="default", help="the settings to start from")
+    add_settings(parser)
+    arguments = parser.parse_args(argv)
+    config = chosen_settings(arguments, PRESETS[arguments.preset]())
+    vary = list(combinations(dict(map(varied, arguments.vary))))
+    if arguments.random is not None:
+        vary = random.Random(config.train.seed).sample(vary, min(arguments.random, len(vary)))
+    out = arguments.out or Path("sweep")
+    population = fit_population(
+        arguments.data,
+        vary,
+        out,
+        config=config,
+        together=arguments.together,
+        devices=arguments.devices,
+        resume=arguments.resume,
+        progress=True,
+    )
+    print(f"{population}\n{out}/table.csv has all of them.")
+    if (best := population.best.folder) is not None:
+        print(f"Next: {shlex.join(['hanjax', 'evaluate', str(best), arguments.data])}")
+
+
+def train(data: str | Path, out: Path, config: Config, *, resume: bool, devices: int | None = 1) -> None:
+    """Trains a model and says what came out."""
+    from hanjax import api
+
+    run = api.fit(data, out, config=config, resume=resume, progress=True, devices=devices)
+    print(f"{out}: {run}")
+
+
+def walk_forward(argv: Sequence[str]) -> None:
+    """Trains up to a date, tests on what follows, and rolls on."""
+    from hanjax import api
+
+    about = "Trains on what was known before a date, tests on the periods that follow, and rolls on to the log's end."
+    parser = command_parser("walk-forward", about, out="a folder for all run folders (default: walk)")
+    parser.add_argument("data", metavar="DATA", help="folder of the tables")
+    parser.add_argument("--start", metavar="DATE", required=True, help="train on what was known before it, first")
+    parser.add_argument("--every", metavar="N", type=int, default=4, help="periods from one training to the next")
+    parser.add_argument("--resume", action="store_true", help="take steps that are there already")
+    parser.add_argument("--preset", choices=PRESETS, default="default", help="the settings to start from")
+    add_settings(parser)
+    arguments = parser.parse_args(argv)
+    config, out = chosen_settings(arguments, PRESETS[arguments.preset]()), arguments.out or Path("walk")
+    start, every = arguments.start, arguments.every
+    walk = api.walk_forward(
+        arguments.data, start, every=every, config=config, out=out, resume=arguments.resume, progress=True
+    )
+    print(walk)
+    walk.evaluation.write(out / "evaluation")
+    walk.steps.to_csv(out / "steps.csv", index=False)
+    print(f"{out}: {len(walk.runs)} run folders, steps.csv, evaluation")
+
+
+def calibrate(argv: Sequence[str]) -> None:
+    """Learns what makes a model's probabilities truer."""
+    from hanjax import api
+
+    parser = command_parser("calibrate", "Makes a model's probabilities truer, by the accounts that chose its epoch.")
+    run_and_data(parser)
+    parser.add_argument("--method", choices=("platt", "isotonic"), default="platt", help="two numbers, or any curve")
+    arguments = parser.parse_args(argv)
+    run = api.calibrate(arguments.run, arguments.data, method=arguments.method)
+    notes = {calibration.note for calibration in run.calibrations or () if calibration.note}
+    print("\n".join([f"{arguments.run}: probabilities are calibrated ({arguments.method})", *sorted(notes)]))
