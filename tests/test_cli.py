@@ -101,6 +101,58 @@ def test_score_as_of_a_date_and_raw(place):
     np.testing.assert_array_equal(found.accounts["probability"], found.accounts["raw_score"])
 
 
+def test_scores_are_appended_to(place, tmp_path, capsys):
+    shutil.copytree(place / "data", tmp_path / "data")
+    whole = {name: pd.read_parquet(tmp_path / "data" / f"{name}.parquet") for name in ("events", "accounts")}
+    known = whole["events"][["timestamp", "known_at"]].max(axis="columns")
+    whole["events"][known < pd.Timestamp("2021-03-01", tz="UTC")].to_parquet(tmp_path / "data" / "events.parquet")
+    scoring = ("score", place / "run", tmp_path / "data", "--out", tmp_path / "scores")
+    assert run(*scoring) == 0
+    whole["events"].to_parquet(tmp_path / "data" / "events.parquet")
+    capsys.readouterr()
+    assert run(*scoring, "--append") == 0
+    assert "unchanged" in capsys.readouterr().out
+    same_scores(tmp_path / "scores")
+    assert run(*scoring, "--append", "--as-of", "2021-02-17") == 1
+    one_line(capsys, "--append: scores of every week are added to")
+
+
+def test_rank_prints_and_writes_whom_to_call(place, tmp_path, capsys):
+    options = ("--as-of", "2021-02-17", "--calls", "3", "--influence", "2", "--threshold", "0.001")
+    assert run("rank", place / "run", place / "data", *options, "--out", tmp_path) == 0
+    printed = capsys.readouterr().out
+    ranking = hanjax.rank(place / "run", place / "data", as_of="2021-02-17", influence=2)
+    assert repr(ranking) in printed and "3 calls, first of all:" in printed and "have reached 0.001" in printed
+    tables = {path.stem: pd.read_csv(path) for path in tmp_path.glob("*.csv")}
+    assert set(tables) == {"accounts", "individuals", "calls", "crossings"}
+    assert tables["accounts"]["account_id"].tolist() == ranking.accounts["account_id"].tolist()
+    assert (tables["calls"]["action"] == "call").sum() == 3
+    assert tables["individuals"]["influence"].notna().sum() == ranking.accounts["n_members"].head(2).sum()
+
+
+def test_evaluate_compares_with_another_run(place, capsys):
+    assert run("evaluate", place / "run", place / "data", "--against", place / "run", "--before", "2021-03-01") == 0
+    printed = capsys.readouterr().out
+    assert "Both models on" in printed and "0.0000" in printed and "High" in printed
+
+
+def test_walk_forward_writes_a_run_for_each_step(place, tmp_path, capsys):
+    options = ("--start", "2021-02-14", "--every", "2", "--config", place / "settings.json", "--epochs", "1")
+    assert run("walk-forward", place / "data", *options, "--out", tmp_path / "walk") == 0
+    assert "All steps together" in capsys.readouterr().out
+    steps = pd.read_csv(tmp_path / "walk" / "steps.csv")
+    assert len(steps) == 2 and (tmp_path / "walk" / "2021-02-28" / "model.npz").exists()
+    assert (tmp_path / "walk" / "evaluation" / "lift.csv").exists()
+
+
+def test_calibrate_and_check_say_what_they_found(place, tmp_path, capsys):
+    assert run("calibrate", place / "run", place / "data", "--out", tmp_path / "calibrated") == 0
+    assert "probabilities are calibrated (platt)" in capsys.readouterr().out
+    assert hanjax.load(tmp_path / "calibrated").calibrations and not hanjax.load(place / "run").calibrations
+    assert run("check", place / "run", place / "data", "--out", tmp_path) == 0
+    assert capsys.readouterr().out == (tmp_path / "verdicts.txt").read_text() != ""
+
+
 def test_evaluate_prints_and_writes_the_figures(place, tmp_path, capsys):
     assert run("evaluate", place / "run", place / "data", "--out", tmp_path / "figures") == 0
     expected = hanjax.evaluate(place / "run", place / "data")
@@ -288,7 +340,7 @@ def test_wrong_usage_is_explained(arguments, message, capsys):
 def test_unknown_commands_are_refused(capsys):
     assert main(["fti"]) == 2
     printed = capsys.readouterr().err
-    assert "there is no command 'fti'; there are demo, simulate, describe, fit, sweep, score, evaluate, plot" in printed
+    assert "there is no command 'fti'; there are demo, simulate, describe, fit, sweep, walk-forward, cali" in printed
 
 
 def test_help_and_version(capsys):

@@ -7,7 +7,7 @@ from hanjax.api.evaluating import evaluate
 from hanjax.api.evaluation import Comparison, Evaluation
 from hanjax.api.fitting import fit, load, prepare
 from hanjax.api.given import Data
-from hanjax.api.scoring import score
+from hanjax.api.scoring import append_scores, score
 from hanjax.api.walking import WalkForward, walk_forward
 from hanjax.data.reading import read
 
@@ -16,6 +16,7 @@ __all__ = [
     "Data",
     "Evaluation",
     "WalkForward",
+    "append_scores",
     "calibrate",
     "conversions",
     "crossings",

@@ -1,5 +1,7 @@
 """Scoring: a run and tables in, DataFrames out."""
 
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from hanjax.data.tables import check
 from hanjax.errors import RunError
 from hanjax.evaluation.calibration import apply_calibration, probability, unweight
 from hanjax.run import Run
+from hanjax.scoring import append as scoring
+from hanjax.scoring.append import Appended
 from hanjax.scoring.scores import score_panel
 from hanjax.types import Panel, Scores
 
@@ -53,28 +57,86 @@ def score(run: Run | str | Path, data: Data, *, as_of: Any = None, raw: bool = F
     return score_encoded(run, panel, raw=raw, progress=progress)
 
 
+def append_scores(
+    run: Run | str | Path,
+    data: Data,
+    folder: str | Path,
+    *,
+    raw: bool = False,
+    anew: bool = False,
+    progress: bool = False,
+) -> Appended:
+    """Brings a folder of scores up to date: encodes and scores what is new or has changed, and nothing else.
+
+    Afterwards the folder holds what ``score`` gives for the same tables: ``accounts.parquet``, ``individuals.parquet``,
+    and ``state.parquet``, by which the next call tells what has changed.
+
+    Args:
+        run: the model, or its folder.
+        data: all tables, as they are now, or their folder.
+        folder: where the scores are; it is made if it is not there.
+        raw: leave the class weight of the loss in the probabilities, and calibrate nothing.
+        anew: score everything, whatever the folder holds.
+        progress: show a bar.
+
+    Returns:
+        The scores that are new, and how many accounts were treated how; ``print`` says it.
+
+    Raises:
+        DataError: if the tables are not what they should be.
+        RunError: if the folder's scores are of another model, or damaged.
+
+    Example:
+        >>> import hanjax
+        >>> from hanjax.api import append_scores
+        >>> market = hanjax.simulate(accounts=60, conversions=0.4, seed=1)
+        >>> run = hanjax.fit(market.tables, config=hanjax.Config().replace(epochs=1, test=0.2))
+        >>> first = append_scores(run, market.tables, "scores")
+        >>> append_scores(run, market.tables, "scores").counts.unchanged
+        60
+    """
+    run = run_of(run)
+    with _bar(None, progress) as update:
+        return scoring.append_scores(run, tables_of(data), folder, raw=raw, anew=anew, progress=update)
+
+
 def score_encoded(run: Run, panel: Panel, *, raw: bool = False, progress: bool = False) -> Scores:
     """Scores every sample of a panel, and its members, with a bar if wanted."""
     if run.params is None:
         raise RunError("The run holds no trained parameters. Train it with `fit` first.")
-    bar = None
-    if progress:
-        from tqdm import tqdm
+    with _bar(len(panel.samples), progress) as update:
+        return score_panel(
+            panel,
+            run.network,
+            run.params,
+            positive_weight=run.positive_weight,
+            horizons=run.config.panel.horizons,
+            calibrations=run.calibrations,
+            raw=raw,
+            progress=update,
+        )
 
-        bar = tqdm(total=len(panel.samples), unit="sample", desc="scoring")
-    scores = score_panel(
-        panel,
-        run.network,
-        run.params,
-        positive_weight=run.positive_weight,
-        horizons=run.config.panel.horizons,
-        calibrations=run.calibrations,
-        raw=raw,
-        progress=bar and bar.update,
-    )
-    if bar is not None:
-        bar.close()
-    return scores
+
+@contextlib.contextmanager
+def _bar(samples: int | None, progress: bool) -> Iterator[Callable[[int], object] | None]:
+    """What is told how many samples were just scored, and shows it; None if nothing is to be shown."""
+    if not progress:
+        yield None
+        return
+    from tqdm import tqdm
+
+    bars: list[tqdm] = []
+
+    def update(scored: int) -> None:
+        if not bars:  # not before the tables have been read, which may fail
+            bars.append(tqdm(total=samples, unit="sample", desc="scoring"))
+        bars[0].update(scored)
+
+    try:
+        yield update
+    finally:
+        for bar in bars:
+            bar.close()
 
 
 def probabilities(run: Run, logit: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

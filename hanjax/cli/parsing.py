@@ -13,12 +13,11 @@ PRESETS = {"default": Config, "paper": Config.paper, "recommended": Config.recom
 """Settings to start from, by name."""
 
 
-def command_parser(command: str, about: str, *, out: str | None = None) -> argparse.ArgumentParser:
-    """The parser of a command, with the options that all have; ``out`` says what it writes there, if it writes."""
+def command_parser(command: str, about: str, *, out: str) -> argparse.ArgumentParser:
+    """The parser of a command, with the options that all have; ``out`` says what is written there."""
     parser = argparse.ArgumentParser(prog=f"hanjax {command}", description=about)
     parser.add_argument("--config", metavar="FILE", help="settings as JSON or TOML; options override them")
-    if out is not None:
-        parser.add_argument("--out", metavar="DIR", type=Path, help=out)
+    parser.add_argument("--out", metavar="DIR", type=Path, help=out)
     return parser
 
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from hanjax.cli.parsing import PRESETS, add_settings, chosen_settings, command_parser, run_and_data
+from hanjax.cli.parsing import PRESETS, add_settings, chosen_run, chosen_settings, command_parser, run_and_data
 from hanjax.config import Config
 from hanjax.errors import RunError
 from hanjax.options import varied
@@ -133,10 +133,13 @@ def calibrate(argv: Sequence[str]) -> None:
     """Learns what makes a model's probabilities truer."""
     from hanjax import api
 
-    parser = command_parser("calibrate", "Makes a model's probabilities truer, by the accounts that chose its epoch.")
+    about = "Makes a model's probabilities truer, by the accounts that chose its epoch."
+    parser = command_parser("calibrate", about, out="another folder for the calibrated run (default: the run's own)")
     run_and_data(parser)
     parser.add_argument("--method", choices=("platt", "isotonic"), default="platt", help="two numbers, or any curve")
     arguments = parser.parse_args(argv)
-    run = api.calibrate(arguments.run, arguments.data, method=arguments.method)
+    run = chosen_run(arguments)
+    run.folder = arguments.out or run.folder
+    run = api.calibrate(run, arguments.data, method=arguments.method)
     notes = {calibration.note for calibration in run.calibrations or () if calibration.note}
-    print("\n".join([f"{arguments.run}: probabilities are calibrated ({arguments.method})", *sorted(notes)]))
+    print("\n".join([f"{run.folder}: probabilities are calibrated ({arguments.method})", *sorted(notes)]))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hanjax.cli.parsing import chosen_run, command_parser, run_and_data
-from hanjax.errors import RunError
+from hanjax.errors import ConfigError, RunError
 
 
 def score(argv: Sequence[str]) -> None:
@@ -18,16 +18,29 @@ def score(argv: Sequence[str]) -> None:
     run_and_data(parser)
     parser.add_argument("--as-of", metavar="DATE", help="only at the start of the period that holds this date")
     parser.add_argument("--raw", action="store_true", help="leave the class weight in the probabilities")
+    parser.add_argument(
+        "--append", action="store_true", help="add what is new to the scores there, and change what late rows touch"
+    )
     arguments = parser.parse_args(argv)
-    scores = api.score(chosen_run(arguments), arguments.data, as_of=arguments.as_of, raw=arguments.raw, progress=True)
-    out = arguments.out or Path(arguments.run) / "scores"
-    out.mkdir(parents=True, exist_ok=True)
-    scores.accounts.to_parquet(out / "accounts.parquet", index=False)
-    scores.individuals.to_parquet(out / "individuals.parquet", index=False)
-    latest = scores.accounts[scores.accounts["cutoff"] == scores.accounts["cutoff"].max()]
-    print(f"The most likely accounts at the latest cut-off, {latest['cutoff'].iloc[0]:%Y-%m-%d}:")
-    print(latest.nsmallest(5, "rank")[["rank", "account_id", "probability", "n_members"]].to_string(index=False))
-    print(f"{out}: {len(scores.accounts):,} scores of accounts, {len(scores.individuals):,} of individuals")
+    run, out = chosen_run(arguments), arguments.out or Path(arguments.run) / "scores"
+    if arguments.as_of is None:
+        found = api.append_scores(run, arguments.data, out, raw=arguments.raw, anew=not arguments.append, progress=True)
+        scores = found.scores
+        shown = f"{found.accounts:,} scores of accounts, {found.individuals:,} of individuals"
+        shown += f"\n{found}" if arguments.append else ""
+    elif arguments.append:
+        raise ConfigError("--append: scores of every week are added to, so it does not go with --as-of.")
+    else:
+        scores = api.score(run, arguments.data, as_of=arguments.as_of, raw=arguments.raw, progress=True)
+        out.mkdir(parents=True, exist_ok=True)
+        scores.accounts.to_parquet(out / "accounts.parquet", index=False)
+        scores.individuals.to_parquet(out / "individuals.parquet", index=False)
+        shown = f"{len(scores.accounts):,} scores of accounts, {len(scores.individuals):,} of individuals"
+    if len(scores.accounts):
+        latest = scores.accounts[scores.accounts["cutoff"] == scores.accounts["cutoff"].max()]
+        print(f"The most likely accounts at the latest cut-off, {latest['cutoff'].iloc[0]:%Y-%m-%d}:")
+        print(latest.nsmallest(5, "rank")[["rank", "account_id", "probability", "n_members"]].to_string(index=False))
+    print(f"{out}: {shown}")
 
 
 def evaluate(argv: Sequence[str]) -> None:
@@ -100,11 +113,15 @@ def check(argv: Sequence[str]) -> None:
     from hanjax.checks import check_all
 
     about = "Proves on your data that nothing leaks: the future, padding, or accounts on both sides of the split."
-    parser = command_parser("check", about)
+    parser = command_parser("check", about, out="write verdicts.txt there, too")
     run_and_data(parser)
     arguments = parser.parse_args(argv)
     verdicts = check_all(chosen_run(arguments), api.read(arguments.data))
-    print("\n".join(map(str, verdicts)))
+    text = "\n".join(map(str, verdicts))
+    print(text)
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        (arguments.out / "verdicts.txt").write_text(text + "\n")
     if failed := [verdict.name for verdict in verdicts if not verdict.passed]:
         raise RunError(f"not passed: {', '.join(failed)}.")
 

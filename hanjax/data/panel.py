@@ -20,6 +20,10 @@ from hanjax.errors import DataError
 from hanjax.types import Batch, LeftOut, Panel
 
 
+class NoSampleError(DataError):
+    """No account has a member at a cut-off that is wanted."""
+
+
 def calendar_of(log: Log, config: PanelConfig) -> Calendar:
     """The calendar over everything in the log: events, arrivals, observation and conversions."""
     times = [log.event_time, log.arrived_at, log.observed_from, log.observed_to]
@@ -33,7 +37,8 @@ def make_panel(
     config: PanelConfig,
     encoding: Encoding,
     *,
-    cutoffs: tuple[int, int] | None = None,
+    cutoffs: tuple[int | Int[np.ndarray, " a"], int] | None = None,
+    calendar: Calendar | None = None,
     training: Bool[np.ndarray, " a"] | None = None,
 ) -> tuple[Panel, Encoding]:
     """Encodes a log with a fitted encoding.
@@ -42,17 +47,19 @@ def make_panel(
         log: the checked log.
         config: the data's settings.
         encoding: what was fitted on the training accounts.
-        cutoffs: earliest and latest time of the cut-offs wanted, both included, microseconds since 1970, UTC; all
-            when None.
+        cutoffs: earliest (of all accounts, or of each) and latest time of the cut-offs wanted, both included,
+            microseconds since 1970, UTC; all when None.
+        calendar: the periods; those that the log touches when None.
         training: the accounts on which scales of as-of numbers are fitted, if they are not yet; all when None.
 
     Returns:
         The panel; and the encoding, whose scales of as-of numbers are now fitted if they were not before.
 
     Raises:
-        DataError: if no sample can be made, or a column that the encoding needs is missing.
+        NoSampleError: if no sample can be made.
+        DataError: if a column that the encoding needs is missing.
     """
-    calendar = calendar_of(log, config)
+    calendar = calendar_of(log, config) if calendar is None else calendar
     ids = activity_ids(log, encoding)
     sequences = make_sequences(
         log,
@@ -80,7 +87,7 @@ def make_panel(
     )
     if len(group.account) == 0:
         reasons = "; ".join(f"{row.reason}: {row.rows:,}" for row in left_out) or "no account has a member at a cut-off"
-        raise DataError(f"accounts: no sample can be made ({reasons}). Bring a longer log, or other dates.")
+        raise NoSampleError(f"accounts: no sample can be made ({reasons}). Bring a longer log, or other dates.")
 
     static_table, static = _statics(log, calendar, encoding, group)
     account_table, account = _accounts(log, calendar, encoding, group)

@@ -221,12 +221,12 @@ def _frames(
     batch, samples = panel.batch, panel.samples
     logit = scored.logit.astype(np.float64)
     of_member = attention[batch.member_windows]
-    head = samples[["account_id", "cutoff"]]
+    head, raw = samples[["account_id", "cutoff"]], probability(logit[:, 0])
     segments = samples.columns.difference(["account_id", "cutoff", "period", "n_members"], sort=False)
     accounts = head.assign(
         probability=probabilities(logit[:, 0], 0),
-        raw_score=probability(logit[:, 0]),
-        rank=pd.Series(logit[:, 0]).groupby(samples["cutoff"]).rank(ascending=False, method="min").astype(int),
+        raw_score=raw,
+        rank=pd.Series(raw).groupby(samples["cutoff"]).rank(ascending=False, method="min").astype(int),
         n_members=samples["n_members"],
         **{f"probability_within_{n}": probabilities(logit[:, h], h) for h, n in enumerate(horizons) if h},
         attention=list(np.einsum("bk,bkw->bw", scored.member_share, of_member)),
