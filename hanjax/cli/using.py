@@ -100,7 +100,8 @@ def rank(argv: Sequence[str]) -> None:
     if arguments.threshold is not None:
         tables["crossings"] = crossed = api.crossings(run, data, arguments.threshold, progress=True)
         print(f"\nAccounts that have reached {arguments.threshold}, the latest first:")
-        print(crossed.head(20).to_string(index=False, na_rep="-"))
+        dates = {name: crossed[name].dt.strftime("%Y-%m-%d") for name in crossed if crossed[name].dtype.kind == "M"}
+        print(crossed.assign(**dates).head(20).to_string(index=False, na_rep="-"))
     out.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         table.to_csv(out / f"{name}.csv", index=False)
