@@ -4,6 +4,8 @@
 and batch mates change nothing. ``check_split``: nobody stands on both sides of the split.
 """
 
+from collections.abc import Iterator
+
 from hanjax.checks.future import check_no_future
 from hanjax.checks.masks import check_mask_invariance
 from hanjax.checks.splits import check_split
@@ -14,15 +16,15 @@ from hanjax.types import Tables
 __all__ = ["Verdict", "check_all", "check_mask_invariance", "check_no_future", "check_split"]
 
 
-def check_all(run: Run, tables: Tables) -> list[Verdict]:
-    """Runs every check.
+def check_all(run: Run, tables: Tables) -> Iterator[Verdict]:
+    """Runs every check, one after the other.
 
     Args:
         run: a trained model.
         tables: the data.
 
-    Returns:
-        The verdicts on the future, on masks and on the split, in this order.
+    Yields:
+        The verdicts on the split, on masks and on the future, which takes longest.
 
     Raises:
         DataError: if the tables are not what they should be.
@@ -38,4 +40,6 @@ def check_all(run: Run, tables: Tables) -> list[Verdict]:
         >>> [verdict.passed for verdict in check_all(run, market.tables)]
         [True, True, True]
     """
-    return [check_no_future(run, tables), check_mask_invariance(run), check_split(run, tables)]
+    yield check_split(run, tables)
+    yield check_mask_invariance(run)
+    yield check_no_future(run, tables)

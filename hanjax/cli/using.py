@@ -117,12 +117,13 @@ def check(argv: Sequence[str]) -> None:
     parser = command_parser("check", about, out="write verdicts.txt there, too")
     run_and_data(parser)
     arguments = parser.parse_args(argv)
-    verdicts = check_all(chosen_run(arguments), api.read(arguments.data))
-    text = "\n".join(map(str, verdicts))
-    print(text)
+    verdicts = []
+    for verdict in check_all(chosen_run(arguments), api.read(arguments.data)):
+        print(verdict, flush=True)
+        verdicts.append(verdict)
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
-        (arguments.out / "verdicts.txt").write_text(text + "\n")
+        (arguments.out / "verdicts.txt").write_text("".join(f"{verdict}\n" for verdict in verdicts))
     if failed := [verdict.name for verdict in verdicts if not verdict.passed]:
         raise RunError(f"not passed: {', '.join(failed)}.")
 
