@@ -17,6 +17,11 @@ Models: ``fit`` trains one and gives a ``Run``, ``load`` reads one back, ``score
 good it is on accounts it has not seen, ``calibrate`` makes its probabilities truer. ``Config`` holds every setting
 (``PanelConfig``, ``ModelConfig``, ``TrainConfig``).
 
+To act on scores: ``rank`` says whom to call and why now, ``allocate`` deals calls, ``crossings`` says who reached a
+threshold and when a conversion is to be expected, ``write_report`` makes one page for readers who have never seen the
+code. To trust them: ``walk_forward`` trains up to a date and tests on what follows, ``hanjax.checks`` proves on your own
+data that nothing leaks. ``Scorer`` is all of it as scikit-learn's tools expect it.
+
 ``fit_population`` trains many at once, over seeds, learning rates or any other settings, and gives a ``Population``: a
 table of them, the best one, or their ensemble.
 
@@ -46,6 +51,7 @@ if TYPE_CHECKING:
         rank,
         score,
         walk_forward,
+        write_report,
     )
     from hanjax.config import Config, ModelConfig, PanelConfig, TrainConfig
     from hanjax.data.reading import read
@@ -75,6 +81,7 @@ _HOME = {
             "rank",
             "score",
             "walk_forward",
+            "write_report",
         ],
         "hanjax.api",
     ),
@@ -129,6 +136,7 @@ __all__ = [
     "score",
     "simulate",
     "walk_forward",
+    "write_report",
 ]
 
 

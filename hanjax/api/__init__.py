@@ -7,6 +7,7 @@ from hanjax.api.evaluating import evaluate
 from hanjax.api.evaluation import Comparison, Evaluation
 from hanjax.api.fitting import fit, load, prepare
 from hanjax.api.given import Data
+from hanjax.api.reporting import write_report
 from hanjax.api.scoring import append_scores, score
 from hanjax.api.walking import WalkForward, walk_forward
 from hanjax.data.reading import read
@@ -30,4 +31,5 @@ __all__ = [
     "read",
     "score",
     "walk_forward",
+    "write_report",
 ]

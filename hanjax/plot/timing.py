@@ -82,7 +82,7 @@ def lead_time(table: pd.DataFrame, *, ax: "Axes | None" = None) -> "Axes":
 
     Args:
         table: one row a threshold: ``threshold``, ``warned`` (share of the converting accounts that cross it before
-            they convert), ``false_alarms`` (share of the other accounts that cross it), ``lead_median`` (periods from
+            they convert), ``false_alarms`` (share of the other accounts that cross it), ``median_lead`` (periods from
             the warning to the conversion; NaN where it warns of none).
         ax: where to draw; None makes a new figure.
 
@@ -96,11 +96,11 @@ def lead_time(table: pd.DataFrame, *, ax: "Axes | None" = None) -> "Axes":
         >>> import pandas as pd
         >>> from hanjax.plot import lead_time
         >>> crossed = pd.DataFrame({"threshold": [0.02, 0.1], "warned": [0.8, 0.4], "false_alarms": [0.3, 0.05]})
-        >>> ax = lead_time(crossed.assign(lead_median=[6, 1]))
+        >>> ax = lead_time(crossed.assign(median_lead=[6, 1]))
         >>> [text.get_text() for text in ax.texts]
         ['10 %: 1 period', '2 %: 6 periods']
     """
-    numbers = ["threshold", "warned", "lead_median", "false_alarms"]
+    numbers = ["threshold", "warned", "median_lead", "false_alarms"]
     table = style.readable(table, numbers=numbers, known=["threshold", "warned", "false_alarms"])
     table = table.sort_values("threshold", ascending=False)
     alarms, warned = table["false_alarms"].to_numpy(), table["warned"].to_numpy()
@@ -111,12 +111,12 @@ def lead_time(table: pd.DataFrame, *, ax: "Axes | None" = None) -> "Axes":
     ax.plot(alarms, warned, label="thresholds", **look)
 
     shares = table["threshold"].between(0, 1).all()
-    wanted = table["lead_median"].notna().to_numpy() & (warned > 0.08 * top)  # below, texts would hide the axis
+    wanted = table["median_lead"].notna().to_numpy() & (warned > 0.08 * top)  # below, texts would hide the axis
     places = _apart(np.stack([alarms / most, warned / top], axis=1), np.flatnonzero(wanted))
     for row in table.iloc[places].itertuples():
         threshold = f"{100 * row.threshold:.2g} %" if shares else f"{row.threshold:.3g}"
         ax.plot(row.false_alarms, row.warned, "o", color=style.COLORS[1], markersize=8, zorder=3)
-        text = f"{threshold}: {row.lead_median:.3g} period{'' if row.lead_median == 1 else 's'}"
+        text = f"{threshold}: {row.median_lead:.3g} period{'' if row.median_lead == 1 else 's'}"
         beside = dict(xytext=(9, -3), textcoords="offset points", va="top", fontsize=9)
         beside["bbox"] = dict(facecolor="white", edgecolor="none", alpha=0.8, pad=0.5)
         ax.annotate(text, (row.false_alarms, row.warned), **beside)

@@ -29,7 +29,7 @@ TABLES = {
     ),
     "lead_time": pd.DataFrame(
         {"threshold": np.geomspace(0.3, 0.002, 12), "warned": np.linspace(0, 1, 12) ** 0.4}
-        | {"false_alarms": np.linspace(0, 1, 12), "lead_median": np.arange(12.0)}
+        | {"false_alarms": np.linspace(0, 1, 12), "median_lead": np.arange(12.0)}
     ),
     "heat_map": pd.DataFrame(
         {

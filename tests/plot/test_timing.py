@@ -82,7 +82,7 @@ def test_periods_may_be_written_in_many_ways(kind):
 def thresholds(n, curve=lambda alarms: alarms**0.3):
     alarms = np.linspace(0, 0.6, n)
     table = pd.DataFrame({"threshold": np.geomspace(0.3, 0.002, n), "warned": curve(alarms), "false_alarms": alarms})
-    return table.assign(lead_median=np.arange(n, dtype=float))
+    return table.assign(median_lead=np.arange(n, dtype=float))
 
 
 @pytest.mark.parametrize("n", [2, 25])
@@ -97,12 +97,12 @@ def test_warnings_are_drawn_against_false_alarms_and_texts_leave_each_other_room
         row = table[(table["false_alarms"] == text.xy[0]) & (table["warned"] == text.xy[1])].iloc[0]
         threshold, lead = text.get_text().removesuffix("s").removesuffix(" period").split(" %: ")
         assert float(threshold) == pytest.approx(100 * row["threshold"], rel=0.06)
-        assert float(lead) == row["lead_median"]
+        assert float(lead) == row["median_lead"]
     assert_legible(ax)
 
 
 def test_thresholds_without_a_lead_have_no_text_and_scores_are_no_percentages():
-    ax = plot.lead_time(thresholds(9).assign(lead_median=np.nan))
+    ax = plot.lead_time(thresholds(9).assign(median_lead=np.nan))
     assert not ax.texts and legend_texts(ax) == ["as often as the others", "thresholds"]
     ax = plot.lead_time(thresholds(2).assign(threshold=[30.0, 2.0]))
     assert [text.get_text() for text in ax.texts] == ["2: 1 period"]

@@ -1,0 +1,74 @@
+"""What a page is made of."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool
+
+from hanjax.types import Panel, Scores
+
+if TYPE_CHECKING:
+    from hanjax.api.evaluation import Evaluation
+    from hanjax.data.profile import Profile
+    from hanjax.run import Run
+
+
+class Material(NamedTuple):
+    """A run, a data set, and what the one says of the other.
+
+    Args:
+        run: the trained model and what belongs to it.
+        panel: all samples of the data.
+        scores: of these samples, row by row, and of their members.
+        profile: what the data hold, and what was left out of them.
+        starts: ``[P + 1]`` start of each period of the panel, and the end of the last one.
+        converted_at: when accounts converted, by id, of those that have.
+        evaluation: how good the scores are on what training has not seen; None where there is nothing.
+        why_not: why there is no evaluation, in a sentence.
+        training: ``[B]`` the samples of the panel that the model was trained on; of these a baseline may learn, too.
+        parts: ``[B]`` the part of each sample's account: "train", "validation", "test", or "" if the run lacks it.
+        about: names and values for the head of the page, such as versions.
+    """
+
+    run: "Run"
+    panel: Panel
+    scores: Scores
+    profile: "Profile"
+    starts: pd.DatetimeIndex
+    converted_at: pd.Series
+    evaluation: "Evaluation | None"
+    why_not: str
+    training: Bool[np.ndarray, " B"]
+    parts: np.ndarray
+    about: dict[str, Any]
+
+    @property
+    def latest(self) -> pd.Timestamp:
+        """The latest cut-off."""
+        return self.scores.accounts["cutoff"].max()
+
+    @property
+    def period_name(self) -> str:
+        """What a period is called in a sentence."""
+        names = {"W": "week", "D": "day", "M": "month", "Q": "quarter"}
+        return names.get(self.run.config.panel.period.split("-")[0], "period")
+
+    @property
+    def judged(self) -> bool:
+        """Whether samples that training has not seen have both outcomes."""
+        return self.evaluation is not None and self.evaluation.known["label"].nunique() == 2
+
+
+def account_names(accounts: pd.DataFrame) -> pd.Series:
+    """What each row's account is called on the page: its name, if the data give one, and its id."""
+    ids = accounts["account_id"].astype(str)
+    if "name" not in accounts:
+        return ids
+    return ids.where(accounts["name"].isna(), accounts["name"].astype(str) + " (" + ids + ")")
+
+
+def picture_names(accounts: pd.DataFrame) -> pd.Series:
+    """The same where there is less room: the name alone if every account has one of its own, else the id alone."""
+    own = "name" in accounts and bool(accounts["name"].notna().all()) and accounts["name"].is_unique
+    return accounts["name" if own else "account_id"].astype(str)
