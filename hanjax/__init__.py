@@ -19,8 +19,8 @@ good it is on accounts it has not seen, ``calibrate`` makes its probabilities tr
 
 To act on scores: ``rank`` says whom to call and why now, ``allocate`` deals calls, ``crossings`` says who reached a
 threshold and when a conversion is to be expected, ``write_report`` makes one page for readers who have never seen the
-code. To trust them: ``walk_forward`` trains up to a date and tests on what follows, ``hanjax.checks`` proves on your own
-data that nothing leaks. ``Scorer`` is all of it as scikit-learn's tools expect it.
+code. To trust them: ``walk_forward`` trains up to a date and tests on what follows, ``hanjax.checks`` proves on your
+own data that nothing leaks. ``Scorer`` is all of it as scikit-learn's tools expect it.
 
 ``fit_population`` trains many at once, over seeds, learning rates or any other settings, and gives a ``Population``: a
 table of them, the best one, or their ensemble.

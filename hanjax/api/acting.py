@@ -139,7 +139,7 @@ def crossings(run: Run | str | Path, data: Data, threshold: float, *, progress: 
     Example:
         >>> import hanjax
         >>> market = hanjax.simulate(accounts=60, conversions=0.4, seed=1)
-        >>> run = hanjax.fit(market.tables, config=hanjax.Config().replace(epochs=1, test=0.3))
+        >>> run = hanjax.fit(market.tables, config=hanjax.Config().replace(epochs=1, test=0.2))
         >>> found = hanjax.crossings(run, market.tables, threshold=0.02)
         >>> (found["expected_to"].isna() | (found["expected_to"] >= found["first_crossed"])).all()
         np.True_

@@ -39,8 +39,8 @@ def calibrate(run: Run | str | Path, data: Data, *, method: str = "platt") -> Ru
 
     Example:
         >>> import hanjax
-        >>> market = hanjax.simulate(accounts=80, conversions=0.4, seed=1)
-        >>> run = hanjax.fit(market.tables, config=hanjax.Config().replace(epochs=1, test=0.2, validation=0.4))
+        >>> market = hanjax.simulate(accounts=60, conversions=0.4, seed=1)
+        >>> run = hanjax.fit(market.tables, config=hanjax.Config().replace(epochs=1, test=0.2))
         >>> hanjax.calibrate(run, market.tables).calibrations[0].method
         'platt'
 

@@ -51,7 +51,7 @@ def evaluate(
     Example:
         >>> import hanjax
         >>> market = hanjax.simulate(accounts=60, conversions=0.4, seed=1)
-        >>> run = hanjax.fit(market.tables, config=hanjax.Config().replace(epochs=1, test=0.3))
+        >>> run = hanjax.fit(market.tables, config=hanjax.Config().replace(epochs=1, test=0.2))
         >>> evaluation = hanjax.evaluate(run, market.tables)
         >>> evaluation.metrics["conversions"] > 0
         True

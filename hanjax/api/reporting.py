@@ -55,8 +55,8 @@ def write_report(
 
     Example:
         >>> import hanjax
-        >>> market = hanjax.simulate(accounts=40, weeks=10, conversions=0.4, seed=1)
-        >>> run = hanjax.fit(market.tables, config=hanjax.Config().replace(epochs=1, test=0.3, activity_width=4))
+        >>> market = hanjax.simulate(accounts=60, conversions=0.4, seed=1)
+        >>> run = hanjax.fit(market.tables, config=hanjax.Config().replace(epochs=1, test=0.2))
         >>> hanjax.write_report(run, market.tables, accounts=0).name
         'report.html'
     """

@@ -14,7 +14,7 @@ from hanjax.errors import ConfigError
 from hanjax.nn.functional import Network, Params
 from hanjax.nn.sizes import Sizes
 from hanjax.run import Run
-from hanjax.types import Batch, Output
+from hanjax.types import OF_SAMPLES, Batch, Output
 
 _SAMPLES, _ROWS, _WINDOW, _LENGTH = 8, 12, 3, 4
 _MORE = 2
@@ -24,7 +24,6 @@ _SMALL = 0.1
 """The gradient of a parameter that is a smaller part of the whole one counts as this part: it may be a difference of
 numbers that are almost equal, of which float32 keeps few digits."""
 _TINY = float(np.finfo(np.float32).tiny)
-_OF_SAMPLES = ("members", "member_windows", "account", "label", "mask", "account_numbers", "member_numbers")
 _OF_MEMBERS = ("members", "member_windows", "member_numbers")
 
 
@@ -339,7 +338,7 @@ def _has(batch: Batch, name: str) -> bool:
 
 def _taken(batch: Batch, rows: Int[np.ndarray, " n"]) -> Batch:
     """Some samples of a batch."""
-    return batch._replace(**{name: getattr(batch, name)[rows] for name in _OF_SAMPLES if _has(batch, name)})
+    return batch._replace(**{name: getattr(batch, name)[rows] for name in OF_SAMPLES if _has(batch, name)})
 
 
 def _in_place(batch: Batch, places: Int[np.ndarray, "B K"] | None = None) -> _Altered:

@@ -18,7 +18,8 @@ from hanjax.data.distinct import distinct_rows
 from hanjax.errors import ConfigError, DataError
 from hanjax.evaluation.intervals import account_weights
 from hanjax.nn.functional import Network
-from hanjax.types import Batch, Output, Panel
+from hanjax.scoring.scores import score_samples
+from hanjax.types import OF_SAMPLES, Batch, Output, Panel
 
 Level = Literal["member", "period", "activity"]
 
@@ -27,7 +28,7 @@ DELETED = (0.1, 0.2, 0.3, 0.5)
 _DRAWS = 3
 """Random orders for each sample."""
 _SAMPLES = 1024
-"""Altered samples that are scored at a time."""
+"""Samples at a time whose attention is found."""
 
 
 @dataclass(frozen=True)
@@ -150,10 +151,10 @@ def deletion_test(
         """How far the log-odds of samples move, in each alteration, when some items are deleted in it."""
         gone = _Items._make(array[item] for array in items)
         batch = _altered(panel.batch, rows[sample], alteration, gone, level)
-        after = np.zeros(len(sample))
-        for step, output in _outputs(batch, network, params):
-            after[step.samples] = output.logit[:, 0]
-        return np.abs(after - before[sample])
+        plan = plan_epoch(batch, np.arange(len(sample)), batch_size=len(sample), seed=None)
+        batch = gather(batch, jax.tree.map(lambda array: array[0], plan))  # the rows of tables that are in use
+        scored, _ = score_samples(panel._replace(batch=batch._replace(blocks=None)), network, params)
+        return np.abs(plan.restored(scored.logit[None, :, 0]) - before[sample])
 
     every = np.arange(len(items.sample))
     alone = moved(items.sample, every, every)
@@ -267,8 +268,7 @@ def _items(
 
 def _of_samples(batch: Batch, rows: Int[np.ndarray, " n"]) -> dict[str, Array | np.ndarray]:
     """What a batch says of some of its samples; copies."""
-    names = ("members", "member_windows", "account", "label", "mask", "account_numbers", "member_numbers")
-    return {name: getattr(batch, name)[rows] for name in names if getattr(batch, name) is not None}
+    return {name: getattr(batch, name)[rows] for name in OF_SAMPLES if getattr(batch, name) is not None}
 
 
 def _altered(

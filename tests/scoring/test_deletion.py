@@ -14,6 +14,8 @@ from hanjax.config import Config
 from hanjax.errors import ConfigError, DataError
 from hanjax.nn import Sizes, network
 from hanjax.nn.functional import Network
+from hanjax.nn.han import Scored
+from hanjax.nn.pooling import Pooled
 from hanjax.scoring import deletion
 from hanjax.scoring.deletion import DELETED, deletion_test
 from hanjax.types import Output
@@ -45,8 +47,19 @@ def additive(attend):
         of_member = share(jnp.where(there, of_window[batch.member_windows] + 1e-9, 0.0))
         return Output(logit[:, None] - 5.0, of_member, share(of_period[batch.windows]), share(attention))
 
+    def encode_periods(params, batch):
+        effect = jnp.where(batch.activity_mask, EFFECTS[batch.sequences], 0.0)
+        return Pooled(effect.sum(axis=1, keepdims=True), effect)
+
+    def encode_windows(params, periods, batch):
+        return Pooled(periods[batch.windows].sum(axis=1), jnp.zeros(batch.windows.shape))
+
+    def score(params, windows, batch):
+        of_member = jnp.where(batch.member_mask, windows[batch.member_windows, 0], 0.0)
+        return Scored(of_member.sum(axis=1, keepdims=True) - 5.0, jnp.zeros_like(of_member), of_member[..., None])
+
     unused = lambda *args: None
-    return Network(unused, apply, unused, unused, unused, unused, unused)  # pyright: ignore
+    return Network(unused, apply, unused, unused, encode_periods, encode_windows, score)  # pyright: ignore
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -101,10 +114,10 @@ def test_attention_that_is_equal_is_as_good_as_chance(level):
 
 def test_where_no_order_matters_nothing_can_be_said():
     net = additive(lambda effect: effect)
-    equal = lambda params, batch: net.apply(params, batch)._replace(
-        logit=0.5 * batch.member_mask.sum(axis=1, keepdims=True)
-    )
-    found = deletion_test(panel(), net._replace(apply=equal), {}, samples=30)
+    alike = lambda batch: dict(logit=0.5 * batch.member_mask.sum(axis=1, keepdims=True))
+    apply = lambda params, batch: net.apply(params, batch)._replace(**alike(batch))
+    score = lambda params, windows, batch: net.score(params, windows, batch)._replace(**alike(batch))
+    found = deletion_test(panel(), net._replace(apply=apply, score=score), {}, samples=30)
     assert np.isnan(found.faithfulness) and np.isnan(found.low) and np.isnan(found.rank_correlation)
     assert found.compared == 0 and "cannot be judged" in found.sentence and "30 samples" in repr(found)
 
