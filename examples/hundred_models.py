@@ -20,7 +20,7 @@ def main() -> None:
     arguments = parser.parse_args()
     quick = arguments.quick
 
-    market = hanjax.simulate(accounts=200 if quick else 800, conversions=0.3, seed=4)
+    market = hanjax.simulate(accounts=80 if quick else 800, conversions=0.3, seed=4)
     vary = {
         "seed": range(2 if quick else 10),
         "learning_rate": [0.003, 0.01] if quick else [0.001, 0.002, 0.005, 0.01, 0.02],

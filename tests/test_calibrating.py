@@ -105,6 +105,7 @@ def test_other_data_cannot_calibrate_networks_that_validate_each_other(ensemble)
         hanjax.calibrate(ensemble, fewer)
 
 
+@pytest.mark.slow
 def test_models_side_by_side_are_calibrated_like_one_alone():
     config = trained.CONFIG.replace(calibration="platt")
     (run,) = hanjax.fit_population(trained.market(), {"seed": [0]}, config=config).runs

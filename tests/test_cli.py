@@ -17,6 +17,7 @@ from hanjax.cli import main, parsing
 from tests import trained
 
 ROOT = Path(__file__).parents[1]
+demo = sys.modules["hanjax.cli.demo"]  # the package has a command of this name
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +213,7 @@ def test_simulate_writes_a_market(tmp_path, capsys):
     assert "accounts: expected an integer of at least 1, got 0" in capsys.readouterr().err
 
 
-PARTS = ["evaluation", "market", "plots", "profile.txt", "run", "scores"]
+PARTS = ["evaluation", "market", "plots", "profile.txt", "report.html", "run", "scores"]
 
 
 def test_the_demo_goes_the_whole_way_and_goes_on_after_an_interruption(place, tmp_path, monkeypatch, capsys):
@@ -223,13 +224,13 @@ def test_the_demo_goes_the_whole_way_and_goes_on_after_an_interruption(place, tm
         shutil.copytree(place / "data", argv[0])
         (Path(argv[0]) / "market.json").write_text("{}")
 
-    monkeypatch.setattr(cli, "simulate", simulate)
-    monkeypatch.setattr(cli, "_evaluate", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(demo, "simulate", simulate)
+    monkeypatch.setattr(demo, "show_evaluation", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
     command = ["demo", "--quick", "--out", str(tmp_path / "demo"), "--config", str(place / "settings.json")]
     assert run(*command) == 130
     assert f"Start again with: hanjax {shlex.join(command)}" in capsys.readouterr().err
     monkeypatch.undo()
-    monkeypatch.setattr(cli, "simulate", simulate)
+    monkeypatch.setattr(demo, "simulate", simulate)
     assert run(*command) == 0
     assert asked == [[str(tmp_path / "demo" / "market"), "--accounts", "300", "--conversions", "0.3"]]  # once
     assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == PARTS
@@ -238,7 +239,8 @@ def test_the_demo_goes_the_whole_way_and_goes_on_after_an_interruption(place, tm
     assert "Everything lies in" in capsys.readouterr().out
 
 
-def test_the_demo_takes_ones_own_tables(place, tmp_path):
+def test_the_demo_takes_ones_own_tables(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "report", lambda argv: Path(argv[-1]).write_text(""))  # it was written above
     command = ["demo", "--data", place / "data", "--out", tmp_path / "demo", "--config", place / "settings.json"]
     assert run(*command) == 0
     assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == [name for name in PARTS if name != "market"]

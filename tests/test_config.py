@@ -93,8 +93,8 @@ def changed():
         test=12, test_fold=3, validation=0.25, until="2024-01-01", epochs=2, batch_size=3, learning_rate=0.5,
         positive_weight=2.0, patience=None, calibration="platt", gradient_clip=1.0, seed=4,
         member_numbers=("activities",), gaps=True, window_ages=True, account_head=True, period_input="both",
-        count_scale="raw", time="gated", bidirectional=True, head_width=10, dropout=0.1, member_dropout=0.2, loss="individual", weight_decay=0.01, ensemble=2,
-        cross_validation=True, ema_epochs=2.0, split_seed=5,
+        count_scale="raw", time="gated", bidirectional=True, head_width=10, dropout=0.1, member_dropout=0.2,
+        loss="individual", weight_decay=0.01, ensemble=2, cross_validation=True, ema_epochs=2.0, split_seed=5,
     )  # fmt: skip
 
 

@@ -206,6 +206,7 @@ def test_without_anything_to_judge_by_the_rest_is_still_told(plain, tmp_path, ke
     assert "Within accounts of one size" not in page.text
 
 
+@pytest.mark.slow
 def test_ensembles_and_several_horizons(plain, tmp_path):
     run = trained.trained()
     several = run_with(

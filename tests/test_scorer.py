@@ -160,6 +160,7 @@ def test_cross_validation_measures_accounts_that_were_not_trained_on(sampled, fi
     np.testing.assert_allclose(predicted[fitted[2]], fitted[0].predict_proba(X[fitted[2]]))
 
 
+@pytest.mark.slow
 def test_a_search_compares_settings(sampled, fitted):
     X, y, groups = sampled
     search = GridSearchCV(Scorer(**SETTINGS), {"learning_rate": [1e-9, 0.01]}, cv=SPLIT, scoring="roc_auc")

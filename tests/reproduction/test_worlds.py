@@ -153,6 +153,7 @@ def test_volumes_are_asked_for():
         features(plain.train)
 
 
+@pytest.mark.slow
 def test_seeds_trained_side_by_side_score_as_each_alone():
     row = row_named("experiment-4")
     config = row.config(1, world().settings)

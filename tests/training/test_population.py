@@ -50,6 +50,7 @@ def test_each_equals_the_same_model_trained_alone():
     assert [row.epoch for row, _ in told] == [1, 2, 3, 4] and told[-1][1]["done"]
 
 
+@pytest.mark.slow
 def test_networks_that_leave_things_out_and_validate_each_other_do_so_too():
     """Dropout and its rates, ensembles, parts of the samples, moving averages of the parameters."""
     small = dict(aggregator="mean_log_odds", activity_width=3, window_width=3)
