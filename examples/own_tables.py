@@ -28,7 +28,7 @@ def main() -> None:
     quick = parser.parse_args().quick
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        export(folder, accounts=120 if quick else 600)
+        export(folder, accounts=60 if quick else 600)
         columns = tuple(NAMES.items())
         config = hanjax.Config().replace(columns=columns, epochs=1 if quick else 8, test=0.2)
         print(hanjax.describe(folder, config.panel))

@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--fold", type=int, help="of its accounts, which are not trained on")
     parser.add_argument("--as-of", metavar="DATE", help="the tables as they stood on that day")
     parser.add_argument("--period", default="W-SAT", help="W-SAT for weeks, M for months")
-    parser.add_argument("--quick", action="store_true", help="a small market, two epochs, and one account")
+    parser.add_argument("--quick", action="store_true", help="a small market, two epochs, one account, no picture")
     parser.add_argument("--out", type=Path, default=Path("."), help="where the page goes")
     arguments = parser.parse_args()
 
@@ -102,6 +102,8 @@ def main() -> None:
     run = hanjax.fit(tables, config=config, progress=True)
     page = hanjax.write_report(run, tables, arguments.out / "report.html", accounts=1 if arguments.quick else 3)
     print(page)
+    if arguments.quick:
+        return
     picture = arguments.out / "report.png"
     parts = PARTS if arguments.data is None else PARTS[:3]
     print(picture if photograph(page, picture, parts) else "no picture: Chromium is not installed")

@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("."), help="where the picture goes")
     arguments = parser.parse_args()
 
-    market = hanjax.simulate(accounts=300 if arguments.quick else 2516, conversions=0.3, seed=2)
+    market = hanjax.simulate(accounts=120 if arguments.quick else 2516, conversions=0.3, seed=2)
     config = hanjax.Config().replace(epochs=2 if arguments.quick else 20)
     run = hanjax.fit(market.tables, config=config, progress=True)
     print(hanjax.evaluate(run, market.tables))

@@ -100,12 +100,13 @@ class Scorer(ClassifierMixin, BaseEstimator):
     Example:
         >>> import hanjax
         >>> from hanjax.scorer import Scorer
-        >>> from sklearn.model_selection import StratifiedGroupKFold, cross_val_score
+        >>> from sklearn.model_selection import StratifiedGroupKFold
         >>> market = hanjax.simulate(accounts=40, conversions=0.5, seed=1)
         >>> scorer = Scorer(epochs=1, activity_width=4, window_width=4, member_width=4)
         >>> X, y, groups = scorer.samples(market.tables)
-        >>> cross_val_score(scorer, X, y, groups=groups, cv=StratifiedGroupKFold(2), scoring="roc_auc").shape
-        (2,)
+        >>> train, test = next(StratifiedGroupKFold(2).split(X, y, groups))  # as ``cross_val_score`` does
+        >>> scorer.fit(X[train], y[train]).predict_proba(X[test]).shape == (len(test), 2)
+        True
     """
 
     run_: Run

@@ -137,6 +137,7 @@ def test_evaluate_compares_with_another_run(place, capsys):
     assert "Both models on" in printed and "0.0000" in printed and "High" in printed
 
 
+@pytest.mark.slow
 def test_walk_forward_writes_a_run_for_each_step(place, tmp_path, capsys):
     options = ("--start", "2021-02-14", "--every", "2", "--config", place / "settings.json", "--epochs", "1")
     assert run("walk-forward", place / "data", *options, "--out", tmp_path / "walk") == 0
@@ -366,3 +367,22 @@ def test_it_runs_from_the_source_folder():
     assert (done.returncode, done.stdout) == (0, f"hanjax {hanjax.__version__}\n")
     done = subprocess.run([*command, "describe", "nowhere"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1 and done.stderr.startswith("hanjax describe: nowhere") and done.stdout == ""
+
+
+@pytest.mark.slow
+def test_an_export_with_other_names_becomes_a_report_as_the_readme_says(tmp_path, monkeypatch):
+    text = (ROOT / "README.md").read_text().split("## From an export to a report")[1].split("![")[0]
+    lines = [line.strip() for line in text.splitlines() if line.startswith("    hanjax ")]
+    assert 3 <= len(lines) < 10
+    theirs = dict(pair.split("=") for pair in lines[0].split()[-1].split(","))
+    market = hanjax.simulate(accounts=80, weeks=20, conversions=0.4, seed=1).tables
+    (tmp_path / "export").mkdir()
+    for name in ("events", "individuals", "accounts"):
+        table = getattr(market, name).rename(columns=theirs)
+        assert set(theirs.values()) & set(table)
+        table.to_csv(tmp_path / "export" / f"{name}.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    for line in lines:
+        assert main(shlex.split(line)[1:]) == 0, line
+    assert (tmp_path / "run" / "report.html").stat().st_size > 100_000
+    assert (pd.read_csv(tmp_path / "run" / "ranking" / "calls.csv")["action"] == "call").sum() == 20

@@ -64,6 +64,7 @@ def test_every_row_is_told_and_the_broken_one_as_failed(whole):
     assert "*failed*" in text and "What failed" in text
 
 
+@pytest.mark.slow
 def test_interrupted_anywhere_it_ends_in_the_same_report(whole, tmp_path, monkeypatch):
     monkeypatch.setitem(NAIVE, "at_least_one", Broken)
     started = []

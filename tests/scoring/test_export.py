@@ -81,7 +81,7 @@ LINE = Calibration("platt", slope=0.7, intercept=-0.4)
 @pytest.mark.parametrize(
     ("settings", "calibrations"),
     [
-        (EVERYTHING, None),
+        pytest.param(EVERYTHING, None, marks=pytest.mark.slow),
         (EVERYTHING, (STAIRS, LINE)),
         (dict(period_input="counts", volumes=True, account_numbers=(), exclude=("employees", "revenue")), None),
     ],

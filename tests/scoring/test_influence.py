@@ -105,7 +105,7 @@ def over_all_orders(net, params, panel, row, baseline):
     return added / len(orders), value(range(len(there)))
 
 
-@pytest.mark.parametrize("aggregator", ["gru_attention", "fnn", "at_least_one"])
+@pytest.mark.parametrize("aggregator", ["gru_attention", "fnn", pytest.param("at_least_one", marks=pytest.mark.slow)])
 def test_exact_values_are_the_means_over_all_orders(aggregator):
     net, params = model(aggregator)
     found = shapley_values(crowd(), net, params, [3, 0], positive_weight=W, baseline=-2.0)
@@ -178,7 +178,7 @@ def test_without_a_baseline_it_is_the_average_accounts():
     np.testing.assert_allclose(probability(total), scores.accounts["probability"], rtol=1e-4)
 
 
-@pytest.mark.parametrize("aggregator", ["gru_attention", "fnn"])
+@pytest.mark.parametrize("aggregator", ["gru_attention", pytest.param("fnn", marks=pytest.mark.slow)])
 def test_sampled_values_are_near_the_exact_ones(aggregator):
     arguments = dict(positive_weight=W, baseline=-1.0)
     exact = shapley_values(crowd(), *model(aggregator), [1, 5], **arguments)

@@ -21,6 +21,7 @@ from tests.training.long_run import train
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_eight_devices_give_the_result_of_one():
     """Samples of a step dealt among eight devices, and models dealt among them; see ``several_devices.py``."""
     command = [sys.executable, "-m", "tests.training.several_devices"]
