@@ -33,7 +33,7 @@ from hanjax.scoring import append
 from hanjax.scoring.append import append_scores
 from hanjax.types import Tables
 
-PHASES = ("identity", "read_folder", "check", "make_digests", "take_recent", "make_panel", "score_panel", "locate",
+PHASES = ("identity", "read_folder", "check", "make_digests", "take_recent", "make_panel", "score_run", "locate",
           "merge", "write_folder")  # fmt: skip
 """The functions that ``append_scores`` calls, in order."""
 

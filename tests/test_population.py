@@ -100,6 +100,7 @@ def test_without_validation_accounts_there_is_no_best_one():
     assert population.ensemble().config.train.ensemble == 2
 
 
+@pytest.mark.slow
 def test_one_that_fails_is_told_and_can_be_tried_again():
     config = CONFIG.replace(aggregator="mean_log_odds")
     population = fit_population(trained.market(), {"learning_rate": [0.01, 1e38]}, config=config)

@@ -12,12 +12,11 @@ from hanjax.api.given import Data, run_of, tables_of
 from hanjax.data.dates import observed_until
 from hanjax.data.panel import make_panel
 from hanjax.data.tables import check
-from hanjax.errors import RunError
 from hanjax.evaluation.calibration import apply_calibration, probability, unweight
 from hanjax.run import Run
 from hanjax.scoring import append as scoring
 from hanjax.scoring.append import Appended
-from hanjax.scoring.scores import score_panel
+from hanjax.scoring.scores import score_run
 from hanjax.types import Panel, Scores
 
 
@@ -102,19 +101,8 @@ def append_scores(
 
 def score_encoded(run: Run, panel: Panel, *, raw: bool = False, progress: bool = False) -> Scores:
     """Scores every sample of a panel, and its members, with a bar if wanted."""
-    if run.params is None:
-        raise RunError("The run holds no trained parameters. Train it with `fit` first.")
     with _bar(len(panel.samples), progress) as update:
-        return score_panel(
-            panel,
-            run.network,
-            run.params,
-            positive_weight=run.positive_weight,
-            horizons=run.config.panel.horizons,
-            calibrations=run.calibrations,
-            raw=raw,
-            progress=update,
-        )
+        return score_run(run, panel, raw=raw, progress=update)
 
 
 @contextlib.contextmanager

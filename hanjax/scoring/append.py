@@ -20,7 +20,7 @@ from hanjax.errors import RunError
 from hanjax.run import Run
 from hanjax.scoring.folder import Stored, identity, read_folder, write_folder
 from hanjax.scoring.merging import account_codes, locate, merge
-from hanjax.scoring.scores import score_panel
+from hanjax.scoring.scores import score_run
 from hanjax.types import Scores, Tables
 
 
@@ -237,16 +237,7 @@ def _score(
     recent, earliest = take_recent(log, calendar, run.config.panel, earliest)
     times = np.append(calendar.starts, NEVER)[earliest]
     panel, _ = make_panel(recent, run.config.panel, run.encoding, cutoffs=(times, NEVER), calendar=calendar)
-    return score_panel(
-        panel,
-        run.network,
-        run.params,
-        positive_weight=run.positive_weight,
-        horizons=run.config.panel.horizons,
-        calibrations=run.calibrations,
-        raw=raw,
-        progress=progress,
-    )
+    return score_run(run, panel, raw=raw, progress=progress)
 
 
 def _as_arrow(table: pd.DataFrame) -> pa.Table:

@@ -13,9 +13,11 @@ from jaxtyping import Float, PyTree
 
 from hanjax.data.batches import FEW, gather, places_taken, plan_epoch
 from hanjax.data.distinct import capacity
+from hanjax.errors import RunError
 from hanjax.evaluation.calibration import Calibration, apply_calibration, probability, unweight
 from hanjax.nn.functional import Network
 from hanjax.nn.han import Scored
+from hanjax.run import Run
 from hanjax.types import OF_SAMPLES, Batch, Panel, Scores
 
 _ON_A_CPU, _ON_AN_ACCELERATOR = (4096, 512), (65536, 8192)
@@ -80,6 +82,32 @@ def score_panel(
         return probability(unweighted) if calibrations is None else apply_calibration(calibrations[horizon], unweighted)
 
     return _frames(panel, found, attention, horizons, probabilities)
+
+
+def score_run(run: Run, panel: Panel, *, raw: bool = False, progress: Callable[[int], object] | None = None) -> Scores:
+    """Scores every sample of a panel, and its members, with a trained run; see ``score_panel``.
+
+    Args:
+        run: the model.
+        panel: the samples, encoded with the run's encoding.
+        raw: leave the class weight in, and calibrate nothing.
+        progress: called with the number of samples just scored.
+
+    Raises:
+        RunError: if the run is not trained.
+    """
+    if run.params is None:
+        raise RunError("The run holds no trained parameters. Train it with `fit` first.")
+    return score_panel(
+        panel,
+        run.network,
+        run.params,
+        positive_weight=run.positive_weight,
+        horizons=run.config.panel.horizons,
+        calibrations=run.calibrations,
+        raw=raw,
+        progress=progress,
+    )
 
 
 def score_samples(

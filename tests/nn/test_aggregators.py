@@ -193,7 +193,7 @@ def test_the_network_takes_every_aggregation(name):
 
 
 @every
-@pytest.mark.parametrize("initial", [-6.0, np.array([-3.0, -1.0])])
+@pytest.mark.parametrize("initial", [pytest.param(-6.0, marks=pytest.mark.slow), np.array([-3.0, -1.0])])
 def test_the_first_predictions_lie_around_the_initial_logit(name, initial):
     kind, width = AGGREGATORS[name], 20
     if kind.takes_logits:

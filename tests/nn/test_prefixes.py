@@ -69,6 +69,7 @@ def test_where_states_depend_on_what_follows_rows_stay_apart():
     assert_close(encode(shared), encode(plain), relative=1e-6)
 
 
+@pytest.mark.slow
 def test_networks_side_by_side_share_them_too():
     net = ensemble(network(ModelConfig(**SMALL), Sizes.of(planned()[0])), 2)
     params = drawn(jax.eval_shape(net.init, jax.random.key(0)))

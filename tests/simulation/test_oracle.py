@@ -40,6 +40,7 @@ def test_the_oracle_is_the_sum_over_all_hidden_states(rule):
     assert np.corrcoef(found, expected)[0, 1] > 0.99 and np.ptp(expected) > 0.01
 
 
+@pytest.mark.slow
 def test_three_members_who_decide_together_are_summed_over_too():
     market = simulate(accounts=30, weeks=8, conversions=0.4, mean_members=3.2, max_members=5, seed=1)
     size = market.tables.individuals.groupby("account_id").size()
@@ -54,6 +55,7 @@ def test_more_particles_come_closer():
     assert many[1].mean() < 0.3 * few[1].mean()
 
 
+@pytest.mark.slow
 def test_the_oracle_is_calibrated_and_loses_little_by_four_weeks():
     market = simulate(accounts=700, conversions=0.3, seed=5)
     truth = market.truth.merge(market.tables.accounts, on="account_id")
