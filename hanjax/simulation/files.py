@@ -32,16 +32,7 @@ def write(market: Market, folder: str | Path, *, overwrite: bool = False) -> Pat
         ['accounts.parquet', 'events.parquet', 'folds.csv', 'individual_truth.parquet', 'individuals.parquet',
          'market.json', 'truth.parquet']
     """
-    folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder}: is a file; give a folder to write the market into.")
-    held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    if held and not overwrite:
-        raise DataError(
-            f"{folder}: holds {', '.join(held[:5])}{', ...' if len(held) > 5 else ''}. "
-            "Give an empty or new folder, or overwrite=True to replace the market in it."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = new_folder(folder, overwrite=overwrite)
     tables = {
         "events": market.tables.events,
         "individuals": market.tables.individuals,
@@ -54,4 +45,27 @@ def write(market: Market, folder: str | Path, *, overwrite: bool = False) -> Pat
     market.tables.folds.to_csv(folder / "folds.csv", index=False)
     settings = {"settings": dataclasses.asdict(market.config), "intercept": market.intercept}
     (folder / "market.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    return folder
+
+
+def new_folder(folder: str | Path, *, overwrite: bool) -> Path:
+    """Makes a folder to write into.
+
+    Args:
+        folder: where.
+        overwrite: whether it may hold files already.
+
+    Raises:
+        DataError: if it holds files and may not, or is no folder.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder}: is a file; give a folder to write into.")
+    held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if held and not overwrite:
+        raise DataError(
+            f"{folder}: holds {', '.join(held[:5])}{', ...' if len(held) > 5 else ''}. "
+            "Give an empty or new folder, or overwrite=True to replace what was simulated before."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
