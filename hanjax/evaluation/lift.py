@@ -1,14 +1,14 @@
 """How many conversions are among the best-scored accounts of a period: tiers, lift and gains, ties always shared."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Shaped
 
 from hanjax.errors import ConfigError
-from hanjax.evaluation.intervals import account_weights, interval
+from hanjax.evaluation.intervals import Difference, account_weights, difference, interval
 from hanjax.evaluation.resampling import Samples, samples_of
 
 TIERS = (("High", 0.1), ("Medium", 0.2))
@@ -106,7 +106,7 @@ def lift(
     drawn = weights @ np.bincount(given.accounts, given.labels, len(given.names))
     rows = []
     for name, low, high in zip(names, edges[:-1], edges[1:], strict=True):
-        inside = np.maximum(np.minimum(end, high) - np.maximum(begin, low), 0) / (end - begin)
+        inside = _inside(begin, end, low, high)
         samples, conversions = inside.sum(), (inside * given.labels).sum()
         if not samples or not total:
             rows.append([name, samples, conversions, conversions / samples if samples else np.nan, *[np.nan] * 3])
@@ -122,6 +122,82 @@ def lift(
         ends = [bound * n / samples for bound in (share.low, share.high)]
         rows.append([name, samples, conversions, conversions / samples, 1 + excess / (total * samples), *ends])
     return pd.DataFrame(rows, columns=["tier", "samples", "conversions", "rate", "lift", "low", "high"])
+
+
+class LiftDifference(NamedTuple):
+    """How much more of the conversions one score has in its top tier than another.
+
+    Args:
+        first: lift of the first score's top tier.
+        second: that of the second's.
+        difference: the first less the second, with its interval.
+    """
+
+    first: float
+    second: float
+    difference: Difference
+
+
+def lift_difference(
+    first: Float[np.ndarray, " N"],
+    second: Float[np.ndarray, " N"],
+    labels: Shaped[np.ndarray, " N"],
+    accounts: Shaped[np.ndarray, " N"],
+    periods: Shaped[np.ndarray, " N"] | None = None,
+    *,
+    where: Bool[np.ndarray, " N"] | None = None,
+    share: float = TIERS[0][1],
+    resamples: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> LiftDifference:
+    """The difference of two scores' lift in the top tier, under the same resampled accounts, which stay in their tiers.
+
+    Args:
+        first: ``[N]`` one score, higher for likelier.
+        second: ``[N]`` the other.
+        labels: ``[N]`` 1 where the account converts, 0 where not.
+        accounts: ``[N]`` each sample's account, by id or number.
+        periods: ``[N]`` each sample's period, within which the tiers are; None if all are of the same one.
+        where: ``[N]`` the samples that count; None for all.
+        share: of each period's samples that the top tier has.
+        resamples: how many times the accounts are drawn.
+        seed: of the draws.
+        level: of the interval.
+
+    Returns:
+        Both lifts, and their difference; NaN where nobody converts.
+
+    Raises:
+        ConfigError: if the share is not between 0 and 1.
+        DataError: if the arrays do not fit together, or a score or label that counts is unknown.
+
+    Example:
+        >>> import numpy as np
+        >>> from hanjax.evaluation.lift import lift_difference
+        >>> labels = np.arange(40) >= 30
+        >>> found = lift_difference(np.arange(40), np.arange(40) % 20, labels, np.arange(40), share=0.25)
+        >>> round(found.first, 2), round(found.second, 2), round(found.difference.p, 2)
+        (4.0, 2.0, 0.06)
+    """
+    _, edges = _edges([("top", share)])
+    parts = []
+    for scores in (first, second):
+        given = samples_of(scores, labels, accounts, periods, where=where)
+        inside = _inside(*_places(given), edges[0], edges[1])
+        captured, samples = (np.bincount(given.accounts, inside * x, len(given.names)) for x in (given.labels, 1))
+        parts.append((captured, samples))
+    weights = account_weights(len(given.names), resamples=resamples, seed=seed)
+    converts, everybody = (np.bincount(given.accounts, x, len(given.names)) for x in (given.labels, None))
+
+    def lifts_of(weights: Float[np.ndarray, "r a"]) -> Float[np.ndarray, "2 r"]:
+        with np.errstate(invalid="ignore", divide="ignore"):  # a resample without a conversion, or an empty tier
+            rate = (weights @ converts) / (weights @ everybody)
+            return np.stack([(weights @ captured) / (weights @ samples) / rate for captured, samples in parts])
+
+    lifts, drawn = lifts_of(np.ones((1, len(given.names))))[:, 0], lifts_of(weights)
+    found = difference(lifts[0] - lifts[1], drawn[0] - drawn[1], level=level, positives=given.carriers)
+    return LiftDifference(float(lifts[0]), float(lifts[1]), found)
 
 
 def gains(
@@ -231,6 +307,13 @@ def _places(given: Samples) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, 
     size = by_period.transform("size").to_numpy()
     begin = by_period.rank(method="min", ascending=False).to_numpy() - 1
     return begin / size, by_period.rank(method="max", ascending=False).to_numpy() / size
+
+
+def _inside(
+    begin: Float[np.ndarray, " N"], end: Float[np.ndarray, " N"], low: float, high: float
+) -> Float[np.ndarray, " N"]:
+    """The part of each sample that lies between two edges, from 0 to 1."""
+    return np.maximum(np.minimum(end, high) - np.maximum(begin, low), 0) / (end - begin)
 
 
 def _found(given: Samples, contacted: Shaped[np.ndarray, " k"]) -> tuple[Float[np.ndarray, " k"], ...]:

@@ -7,7 +7,7 @@ import pytest
 
 from hanjax.errors import ConfigError, DataError
 from hanjax.evaluation.intervals import account_weights, interval
-from hanjax.evaluation.lift import TIERS, capture_at, gains, lift, tiers
+from hanjax.evaluation.lift import TIERS, capture_at, gains, lift, lift_difference, tiers
 
 
 def tied(seed=0, n=40):
@@ -141,3 +141,38 @@ def test_wrong_requests_are_refused():
     with pytest.raises(DataError, match="scores"):
         tiers(np.array([0.1, np.nan]))
     assert sum(share for _, share in TIERS) < 1
+
+
+def test_the_difference_of_two_lifts_is_that_of_the_tiers_table():
+    random = np.random.default_rng(5)
+    labels, accounts, periods = random.integers(0, 2, 200), np.arange(200) // 2, np.arange(200) % 4
+    first, second = (np.round(labels + s * random.normal(size=200), 1) for s in (0.7, 1.5))  # with ties
+    found = lift_difference(first, second, labels, accounts, periods, share=0.2, resamples=400)
+    shares = [("top", 0.2)]
+    one, other = (
+        lift(s, labels, accounts, periods, shares=shares, resamples=10)["lift"].iloc[0] for s in (first, second)
+    )
+    assert (found.first, found.second) == pytest.approx((one, other))
+    assert found.difference.value == pytest.approx(one - other)
+
+
+def test_the_deviation_of_a_difference_of_lifts_is_that_of_new_accounts():
+    """Accounts drawn anew many times, with the difference of each draw, against the resampling of one draw."""
+
+    def draw(seed):
+        random = np.random.default_rng(seed)
+        truth = random.normal(size=500)
+        labels = (random.random(500) < 1 / (1 + np.exp(1 - truth))).astype(int)
+        scores = truth + 0.3 * random.normal(size=500), truth + 2 * random.normal(size=500)
+        return lift_difference(*scores, labels, np.arange(500), share=0.2, resamples=200, seed=seed).difference
+
+    many = [draw(seed) for seed in range(150)]
+    spread = np.std([d.value for d in many])
+    assert np.mean([d.deviation for d in many]) == pytest.approx(spread, rel=0.2)
+
+
+def test_lifts_that_nobody_can_tell_apart():
+    same = lift_difference(np.arange(20), np.arange(20), np.arange(20) % 2, np.arange(20), resamples=50)
+    assert same.difference.value == 0 and same.difference.p == 1
+    none = lift_difference(np.arange(20), np.arange(20), np.zeros(20), np.arange(20), resamples=50)
+    assert np.isnan(none.first) and np.isnan(none.difference.value)
