@@ -21,11 +21,9 @@ from hanjax.explain.inputs import input_values, inputs_of, with_data
 from hanjax.explain.levels import Reference, ScoreScale, distribution, levels_of, quartiles_of, score_of
 from hanjax.explain.sentences import action_of, actions_of, sentences_of
 from hanjax.explain.tables import START, by_aspect, by_input, changed, facts, strongest
+from hanjax.report.material import period_name
 from hanjax.run import Run
 from hanjax.scoring.influence import average_log_odds
-
-PERIODS = {"W": "week", "D": "day", "M": "month", "Q": "quarter"}
-"""What a period is called in a sentence."""
 
 
 def explain(
@@ -119,7 +117,7 @@ def explain(
     if kept is None:
         kept = Reference(
             fingerprint=run.fingerprint,
-            cutoff=f"{panel.samples['cutoff'].iloc[now[0]]:%Y-%m-%d}",
+            cutoff=f"{panel.samples['cutoff'].max():%Y-%m-%d}",
             accounts=len(now),
             probabilities=tuple(np.sort(likely).tolist()),
             quartiles={name: quartiles_of(parts[name], where=known[name]) for name in owners},
@@ -132,13 +130,13 @@ def explain(
     baseline = average_log_odds(panel, run.network, run.params, positive_weight=run.positive_weight)
     whole = {START: played.worths[0] - baseline, **parts}
     ids = panel.samples["account_id"].to_numpy()
-    past = pd.DataFrame(np.nan, index=range(len(now)), columns=[*whole, "score"])
+    then = pd.DataFrame(columns=[*whole, "score"], dtype=float)
     if earlier is not None:
         chance = _probabilities(run, earlier)
-        scores = score_of(chance, np.sort(chance) if reference is None else np.array(kept.probabilities), scale)
-        columns = {START: earlier.worths[0] - baseline, **earlier.parts(owners), "score": scores}
-        then = pd.DataFrame(columns, index=ids[before])
-        past = then[~then.index.duplicated()].reindex(ids[now]).reset_index(drop=True)
+        against = np.sort(chance) if reference is None else np.array(kept.probabilities)
+        columns = {START: earlier.worths[0] - baseline, **earlier.parts(owners)}
+        then = pd.DataFrame(columns | {"score": score_of(chance, against, scale)}, index=ids[before])
+    past = then[~then.index.duplicated()].reindex(ids[now]).reset_index(drop=True)
     titles = panel.samples.iloc[now][[name for name in ("account_id", "name", "cutoff") if name in panel.samples]]
     columns = {
         "score": score_of(likely, np.array(kept.probabilities), scale),
@@ -155,9 +153,7 @@ def explain(
     table = pd.concat([titles.reset_index(drop=True), pd.DataFrame(columns)], axis=1)
     leading = strongest(owners, names, parts, played.effects, there)
     long = by_aspect(ids[now], whole, past, levels, texts, leading, values, names, kept)
-    table["sentence"] = sentences_of(
-        facts(table, long, PERIODS.get(run.config.panel.period.split("-")[0], "period")), template
-    )
+    table["sentence"] = sentences_of(facts(table, long, period_name(run.config.panel.period)), template)
     of_account = table.loc[np.repeat(np.arange(len(now)), len(whole)), ["score", "baseline", "log_odds"]]
     long = pd.concat([long, of_account.reset_index(drop=True)], axis=1)
     order = np.argsort(-likely, kind="stable")

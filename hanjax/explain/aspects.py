@@ -19,13 +19,22 @@ MOST = 12
 """Aspects with inputs, at most: the cost doubles with each."""
 REST = "other"
 BY_KIND = {
-    "affinity": ["activity:*"],
+    "affinity": [
+        *("activity:*", "number:active_individuals", "number:activities", "number:*, * back"),
+        *("member_number:periods_since_activity", "member_number:active_periods", "member_number:activities"),
+    ],
     "growth": ["account:*", "feature:*"],
-    "people": ["member:*", "member_number:*"],
-    "history": ["number:*"],
+    "people": ["member:*", "member_number:periods_since_arrival"],
+    "history": ["number:periods_observed", "number:log_periods_observed", "number:individuals_so_far"],
     "segment": ["segment:*"],
 }
-"""The aspects of those who name none: what was done, what is known of the account and of its people."""
+"""The aspects of those who name none: what was done, also as far as it was counted; what is known of the account, of its
+people, and of how long it has been watched."""
+RESERVED = (
+    *("account_id", "name", "cutoff", "score", "tier", "probability", "log_odds", "baseline", "starting_point"),
+    *("score_before", "changed", "changed_by", "sentence", "action"),
+)
+"""Columns of the result, beside the aspects."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,13 +275,6 @@ class Aspects:
                     texts[row] = rule.says(values.iloc[row])
             found[aspect.name] = texts
         return found
-
-
-RESERVED = (
-    *("account_id", "name", "cutoff", "score", "tier", "probability", "log_odds", "baseline", "starting_point"),
-    *("score_before", "changed", "changed_by", "sentence", "action"),
-)
-"""Columns of the result, beside the aspects."""
 
 
 def _read(path: Path) -> Any:

@@ -77,4 +77,5 @@ class Explanation:
     @property
     def _title(self) -> str:
         cutoff = f"{self.table['cutoff'].iloc[0]:%Y-%m-%d}"
-        return f"Reasons of {len(self.table):,} accounts as of {cutoff}, by {', '.join(self.aspects)}"
+        accounts = "1 account" if len(self.table) == 1 else f"{len(self.table):,} accounts"
+        return f"Reasons of {accounts} as of {cutoff}, by {', '.join(self.aspects)}"

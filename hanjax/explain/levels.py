@@ -166,7 +166,8 @@ def score_of(
         raise ConfigError(f"scale: expected 'percentile' or 'probability', got {scale!r}.")
     if scale == "probability":
         return 100 * np.asarray(probability, float)
-    return 100 * np.searchsorted(reference, probability, side="left") / max(len(reference), 1)
+    below = np.asarray(probability, float) * (1 - 1e-6)  # what is less apart is the same, but for rounding
+    return 100 * np.searchsorted(reference, below, side="left") / max(len(reference), 1)
 
 
 def distribution(values: pd.Series) -> tuple[float, ...]:

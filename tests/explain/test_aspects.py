@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hanjax.config import ACCOUNT_NUMBERS, MEMBER_NUMBERS
 from hanjax.errors import ConfigError
 from hanjax.explain.aspects import MOST, Aspects
 
@@ -38,6 +39,13 @@ def test_without_a_rest_there_is_no_other():
 def test_those_who_name_none_get_one_for_each_kind_that_there_is():
     owners = Aspects.by_kind(INPUTS).owners(INPUTS)
     assert owners == {"affinity": INPUTS[:2], "growth": INPUTS[2:4], "people": INPUTS[4:]}
+
+
+def test_the_default_aspects_have_a_place_for_everything_that_settings_can_ask_for():
+    counted = [f"number:{name}" for name in ACCOUNT_NUMBERS if name != "activity_counts"]
+    members = [f"member_number:{name}" for name in MEMBER_NUMBERS]
+    owners = Aspects.by_kind(names := ["number:open email, 2 back", *counted, *members]).owners(names)
+    assert set(owners) == {"affinity", "history", "people"} and "number:open email, 2 back" in owners["affinity"]
 
 
 def test_names_that_look_like_patterns_are_found():
