@@ -28,8 +28,8 @@ BY_KIND = {
     "history": ["number:periods_observed", "number:log_periods_observed", "number:individuals_so_far"],
     "segment": ["segment:*"],
 }
-"""The aspects of those who name none: what was done, also as far as it was counted; what is known of the account, of its
-people, and of how long it has been watched."""
+"""The aspects of those who name none: what was done, also as far as it was counted; what is known of the account, of
+its people, and of how long it has been watched."""
 RESERVED = (
     *("account_id", "name", "cutoff", "score", "tier", "probability", "log_odds", "baseline", "starting_point"),
     *("score_before", "changed", "changed_by", "sentence", "action"),
