@@ -5,6 +5,7 @@ from hanjax.api.calibrating import calibrate
 from hanjax.api.data import conversions, describe, encode
 from hanjax.api.evaluating import evaluate
 from hanjax.api.evaluation import Comparison, Evaluation
+from hanjax.api.explaining import explain
 from hanjax.api.fitting import fit, load, prepare
 from hanjax.api.given import Data
 from hanjax.api.reporting import write_report
@@ -24,6 +25,7 @@ __all__ = [
     "describe",
     "encode",
     "evaluate",
+    "explain",
     "fit",
     "load",
     "prepare",

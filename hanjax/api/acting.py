@@ -67,7 +67,7 @@ def rank(
     Source: sections 1 and 8 of the paper, on what scores are used for; Shapley (1953).
     """
     run = run_of(run)
-    panel = _latest(run, tables_of(data), as_of)
+    panel, _ = latest_panel(run, tables_of(data), as_of)
     scores = score_encoded(run, panel, progress=progress)
     spread = None
     if run.config.train.ensemble > 1:
@@ -88,14 +88,14 @@ def rank(
     return ranking._replace(individuals=ranking.individuals.merge(found[[*keys, "influence"]], on=keys, how="left"))
 
 
-def _latest(run: Run, tables: Tables, as_of: Any) -> Panel:
-    """The samples of the cut-off as of a date, and of the one before."""
+def latest_panel(run: Run, tables: Tables, as_of: Any) -> tuple[Panel, Log]:
+    """The samples of the cut-off as of a date, None for the latest, and of the one before; and the log they are of."""
     config = run.config.panel
     log = check(tables, config)
     log, cutoff = observed_until(log, config, _end(log) if as_of is None else as_of)
     starts = calendar_of(log, config).starts
     before = int(starts[max(np.searchsorted(starts, cutoff) - 1, 0)])
-    return make_panel(log, config, run.encoding, cutoffs=(before, cutoff))[0]
+    return make_panel(log, config, run.encoding, cutoffs=(before, cutoff))[0], log
 
 
 def _end(log: Log) -> pd.Timestamp:

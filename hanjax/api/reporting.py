@@ -4,6 +4,7 @@ import platform
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pandas as pd
 from hanjax import __version__
 from hanjax.api.data import conversions
 from hanjax.api.evaluating import evaluate
+from hanjax.api.explaining import explain
 from hanjax.api.given import Data, run_of, tables_of
 from hanjax.api.scoring import score_encoded
 from hanjax.data.dates import parse_date
@@ -21,6 +23,7 @@ from hanjax.data.tables import check
 from hanjax.errors import ConfigError, DataError
 from hanjax.report.material import Material
 from hanjax.report.page import page
+from hanjax.report.reasons import reasons_section
 from hanjax.run import Run
 
 
@@ -30,6 +33,7 @@ def write_report(
     out: str | Path = "report.html",
     *,
     accounts: int = 3,
+    aspects: Any = None,
     progress: bool = False,
 ) -> Path:
     """Writes one page: the hottest accounts and why, how good the scores are and how far to trust them, and the data.
@@ -43,13 +47,15 @@ def write_report(
         data: tables, or their folder.
         out: the file to write; its folder is made.
         accounts: how many of the likeliest accounts are shown one by one.
+        aspects: which inputs make up growth, usage and so on, for a section of reasons; see ``hanjax.api.explain``.
+            None for no such section.
         progress: show a bar.
 
     Returns:
         The file.
 
     Raises:
-        ConfigError: if the number of accounts is negative.
+        ConfigError: if the number of accounts is negative, or the aspects cannot be.
         DataError: if the tables are not what they should be.
         RunError: if the run cannot be read.
 
@@ -102,6 +108,11 @@ def write_report(
         parts=parts,
         about=about,
     )
+    more = []
+    if aspects is not None:
+        found = explain(run, tables, aspects=aspects, progress=progress)
+        believe = found.faithfulness().sentence if len(found.worths) > 2 else ""
+        more = [reasons_section(found.table, found.long, accounts=accounts, believe=believe)]
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page(material, accounts=accounts), encoding="utf-8")
+    out.write_text(page(material, accounts=accounts, more=more), encoding="utf-8")
     return out

@@ -95,18 +95,18 @@ def append_scores(
         60
     """
     run = run_of(run)
-    with _bar(None, progress) as update:
+    with progress_bar(None, progress) as update:
         return scoring.append_scores(run, tables_of(data), folder, raw=raw, anew=anew, progress=update)
 
 
 def score_encoded(run: Run, panel: Panel, *, raw: bool = False, progress: bool = False) -> Scores:
     """Scores every sample of a panel, and its members, with a bar if wanted."""
-    with _bar(len(panel.samples), progress) as update:
+    with progress_bar(len(panel.samples), progress) as update:
         return score_run(run, panel, raw=raw, progress=update)
 
 
 @contextlib.contextmanager
-def _bar(samples: int | None, progress: bool) -> Iterator[Callable[[int], object] | None]:
+def progress_bar(samples: int | None, progress: bool) -> Iterator[Callable[[int], object] | None]:
     """What is told how many samples were just scored, and shows it; None if nothing is to be shown."""
     if not progress:
         yield None

@@ -5,6 +5,7 @@ Every function takes tables or arrays alone, draws on the axes ``ax`` or on thos
 """
 
 from hanjax.plot.accounts import ranking, survival
+from hanjax.plot.aspects import aspects, waterfall
 from hanjax.plot.contributions import activities, heat_map
 from hanjax.plot.intervals import compare, metrics
 from hanjax.plot.quality import gains, lift, reliability
@@ -13,6 +14,7 @@ from hanjax.plot.trajectories import history, trajectory
 
 __all__ = [
     "activities",
+    "aspects",
     "compare",
     "gains",
     "heat_map",
@@ -25,4 +27,5 @@ __all__ = [
     "reliability",
     "survival",
     "trajectory",
+    "waterfall",
 ]

@@ -51,13 +51,24 @@ class Material(NamedTuple):
     @property
     def period_name(self) -> str:
         """What a period is called in a sentence."""
-        names = {"W": "week", "D": "day", "M": "month", "Q": "quarter"}
-        return names.get(self.run.config.panel.period.split("-")[0], "period")
+        return period_name(self.run.config.panel.period)
 
     @property
     def judged(self) -> bool:
         """Whether samples that training has not seen have both outcomes."""
         return self.evaluation is not None and self.evaluation.known["label"].nunique() == 2
+
+
+def period_name(period: str) -> str:
+    """What a period is called in a sentence, by its setting.
+
+    Example:
+        >>> from hanjax.report.material import period_name
+        >>> period_name("W-SAT"), period_name("10D")
+        ('week', 'period')
+    """
+    names = {"W": "week", "D": "day", "M": "month", "Q": "quarter"}
+    return names.get(period.split("-")[0], "period")
 
 
 def account_names(accounts: pd.DataFrame) -> pd.Series:

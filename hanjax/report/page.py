@@ -1,5 +1,6 @@
 """The page: its sections, one below the other, in one file."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from hanjax.report.blocks import Section, Text
@@ -11,12 +12,13 @@ from hanjax.report.quality import quality_of, quality_section, trust_section
 from hanjax.report.warnings import warnings_of, warnings_section
 
 
-def page(material: Material, *, accounts: int = 3) -> str:
+def page(material: Material, *, accounts: int = 3, more: Sequence[Section] = ()) -> str:
     """Makes the page.
 
     Args:
         material: a run, a data set, and what the one says of the other.
         accounts: how many of the likeliest accounts are shown one by one.
+        more: further sections, which stand behind that of the likeliest accounts.
 
     Returns:
         HTML, from which nothing is loaded; all that the data hold is escaped.
@@ -42,6 +44,7 @@ def page(material: Material, *, accounts: int = 3) -> str:
         sections=[
             head(material),
             hottest_section(material, accounts=accounts),
+            *more,
             *judged,
             data_section(material),
             warnings_section(warnings),

@@ -174,7 +174,7 @@ def deletion_test(
     by_order = {"top": found[0], "random": found[1:-2].mean(axis=0), "bottom": found[-2], "best": found[-1]}
     curves = pd.DataFrame({"deleted": DELETED} | {name: own.mean(axis=1) for name, own in by_order.items()})
     correlations = _rank_correlations(items, alone)
-    faithfulness, low, high = _faithfulness(by_order, panel.samples["account_id"].to_numpy()[rows])
+    faithfulness, low, high = area_between(by_order, panel.samples["account_id"].to_numpy()[rows])
     return Deletion(
         level=level,
         curves=curves,
@@ -339,14 +339,23 @@ def _appended(table: Array | np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.concatenate([np.asarray(table), rows[1:].astype(table.dtype)])
 
 
-def _faithfulness(moved: dict[str, Float[np.ndarray, "shares n"]], accounts: np.ndarray) -> tuple[float, float, float]:
-    """Where attention lies between chance and the best order, with an interval from resampling accounts."""
+def area_between(moved: dict[str, Float[np.ndarray, "shares n"]], accounts: np.ndarray) -> tuple[float, float, float]:
+    """Where an order of deletion lies between chance and the best one, with an interval from resampling accounts.
+
+    Args:
+        moved: how far each of n samples moves when so much of it is deleted: in the order ``top``, in a ``random`` one,
+            and in the ``best``.
+        accounts: ``[n]`` their accounts.
+
+    Returns:
+        (top - random) / (best - random) of the areas, and the ends of its 95 % interval; NaN where no order matters.
+    """
     top, random, best = (moved[name].mean(axis=0) for name in ("top", "random", "best"))
     codes, ids = pd.factorize(accounts)
     weights = np.concatenate([np.ones((1, len(ids))), account_weights(len(ids))])
     gain, room, whole = (weights @ np.bincount(codes, area) for area in (top - random, best - random, best))
     # What is left of a difference is rounding where no order matters.
-    ratio = np.divide(gain, room, out=np.full(len(weights), np.nan), where=room > 1e-5 * whole)
+    ratio = np.divide(gain, room, out=np.full(len(weights), np.nan), where=room > 1e-5 * np.abs(whole))
     if np.isnan(ratio[0]):
         return np.nan, np.nan, np.nan
     low, high = np.nanquantile(ratio[1:], [0.025, 0.975])

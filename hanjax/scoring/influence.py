@@ -95,9 +95,7 @@ def shapley_values(
         raise ConfigError(f"permutations: expected an even number, at least 4, got {permutations}.")
     rows = _rows(samples, len(panel.samples))
     if baseline is None:
-        scored = score_panel(panel, network, params, positive_weight=positive_weight).accounts
-        mean = scored["probability"].mean()
-        baseline = float(np.log(mean) - np.log1p(-mean))
+        baseline = average_log_odds(panel, network, params, positive_weight=positive_weight)
     batch = panel.batch
     members, found = np.asarray(batch.member_mask)[rows].sum(axis=1), {}
 
@@ -107,7 +105,7 @@ def shapley_values(
         return zip(at, (unweight(logit, positive_weight=positive_weight) for logit in logits), strict=True)
 
     exact, most = members <= exact_up_to, batch.members.shape[1]
-    for i, worth in worths(exact, lambda i: _all_subsets(members[i]), min(exact_up_to, most)):
+    for i, worth in worths(exact, lambda i: all_subsets(members[i]), min(exact_up_to, most)):
         worth[0] = baseline
         found[i] = shapley(worth), np.zeros(members[i])
     place = {i: _places(members[i], permutations, [seed, int(rows[i])]) for i in np.flatnonzero(~exact)}
@@ -127,16 +125,30 @@ def shapley_values(
     )
 
 
-def shapley(worth: Float[np.ndarray, " subsets"]) -> Float[np.ndarray, " n"]:
+def average_log_odds(panel: Panel, network: Network, params: PyTree, *, positive_weight: float) -> float:
+    """The log-odds of the mean probability of all samples of a panel, without the class weight: the average account.
+
+    Args:
+        panel: the samples.
+        network: the model, as pure functions.
+        params: its parameters.
+        positive_weight: w of the loss it was trained with, which is taken out.
+    """
+    mean = score_panel(panel, network, params, positive_weight=positive_weight).accounts["probability"].mean()
+    return float(np.log(mean) - np.log1p(-mean))
+
+
+def shapley(worth: Float[np.ndarray, "subsets ..."]) -> Float[np.ndarray, "n ..."]:
     """The exact Shapley values of a game of n players.
 
     phi_k = sum over S without k of |S|! (n - |S| - 1)! / n! (v(S + k) - v(S))
 
     Args:
-        worth: ``[2^n]`` v of every subset, which the bits of its place name: player k is in it if bit k is set.
+        worth: ``[2^n]`` v of every subset, which the bits of its place name: player k is in it if bit k is set; or
+            ``[2^n, games]`` of several games.
 
     Returns:
-        ``[n]`` each player's part; they sum to the last worth less the first.
+        ``[n]`` or ``[n, games]`` each player's part; they sum to the last worth less the first.
 
     Example:
         >>> import numpy as np
@@ -149,7 +161,7 @@ def shapley(worth: Float[np.ndarray, " subsets"]) -> Float[np.ndarray, " n"]:
     n, subset = len(worth).bit_length() - 1, np.arange(len(worth))
     size = (subset[:, None] >> np.arange(n) & 1).sum(axis=1)
     weight = np.array([1 / (n * comb(n - 1, s)) for s in range(n)])
-    found = np.zeros(n)
+    found = np.zeros((n, *worth.shape[1:]))
     for k in range(n):
         without = subset[subset >> k & 1 == 0]
         found[k] = weight[size[without]] @ (worth[without | 1 << k] - worth[without])
@@ -164,7 +176,7 @@ def _rows(samples: Iterable[int], n: int) -> Int[np.ndarray, " rows"]:
     return rows
 
 
-def _all_subsets(members: int) -> Bool[np.ndarray, "subsets members"]:
+def all_subsets(members: int) -> Bool[np.ndarray, "subsets members"]:
     """Every subset, at the place that its bits name."""
     return (np.arange(1 << members)[:, None] >> np.arange(members) & 1).astype(bool)
 
