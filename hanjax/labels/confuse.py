@@ -250,7 +250,7 @@ def abstention(
         kept = ~band.confused
         scores, labels, codes = probability[kept], given.labels[kept], given.accounts[kept]
         row = {"share": share, "width": band.width, "low": band.low, "high": band.high, "samples": len(scores)}
-        row |= {"coverage": len(scores) / len(kept), "positives": int(labels.sum())}
+        row |= {"coverage": len(scores) / len(kept) if len(kept) else np.nan, "positives": int(labels.sum())}
         wrong = ((scores > band.center) != labels).astype(float)
         drawn = weights @ np.bincount(codes, minlength=size)
         errors = np.divide(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hanjax.labels.calendar import days_later, period_of, seasons_of
-from hanjax.labels.judging import judge
+from hanjax.labels.judging import FLIPPED, judge
 from hanjax.labels.opportunities import OPEN, SEPARATOR, Opportunities, check_opportunities
 from hanjax.labels.rules import Rule, UpsellPropensity
 from hanjax.notebook import html_of
@@ -74,10 +74,13 @@ class Labels(NamedTuple):
         """Says how many labels there are of what, and how many opportunities have none."""
         label, unlabeled = self.table["label"], int(self.table["label"].isna().sum())
         unknown = f", {unlabeled:,} to be scored" if unlabeled else ""
+        flips = int((self.evidence["verdict"] == FLIPPED).sum())
+        flipped = f" ({flips:,} flipped)" if flips else ""
+        end = "no day" if pd.isna(self.observed_to) else f"{self.observed_to:%Y-%m-%d}"
         return (
             f"Labels({self.rule.name}: {(label == 1).sum():,} positive, {(label == 0).sum():,} negative{unknown}; "
-            f"{self.table['account_id'].nunique():,} accounts; from {len(self.evidence):,} opportunities, "
-            f"{len(self.left_out):,} left out; observed to {self.observed_to:%Y-%m-%d})"
+            f"{self.table['account_id'].nunique():,} accounts; from {len(self.evidence):,} opportunities{flipped}, "
+            f"{len(self.left_out):,} left out; observed to {end})"
         )
 
     def _repr_html_(self) -> str:
@@ -126,7 +129,7 @@ def make_labels(opportunities: Any, rule: Rule, *, observed_to: Any = None, cand
         ...     "stage": ["closed disengaged", "closed won", "closed disengaged"]})
         >>> labels = make_labels(table, AccountPropensity())
         >>> labels
-        Labels(AccountPropensity: 2 positive, 1 negative; 2 accounts; from 3 opportunities, 0 left out;
+        Labels(AccountPropensity: 2 positive, 1 negative; 2 accounts; from 3 opportunities (1 flipped), 0 left out;
         observed to 2024-06-01)
         >>> labels.evidence[["opportunity_id", "verdict", "by"]].iloc[0].tolist()
         ['a', 'disengaged, won by a later attempt', 'b']
