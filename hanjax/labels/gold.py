@@ -258,8 +258,9 @@ def _changes(wanted: pd.DataFrame, found: pd.DataFrame) -> str:
     lost, new = (set(both.loc[both["_merge"] == side, "key"]) for side in ("left_only", "right_only"))
     more = len(found) - len(wanted) if not lost and not new else 0
     parts = [("changed", lost & new), ("removed", lost - new), ("added", new - lost)]
-    told = [f"{len(keys):,} rows {what} (first: {', '.join(sorted(keys)[:5])})" for what, keys in parts if keys]
-    return "; ".join(told) or (f"{more:,} rows stand there twice" if more else "")
+    count = lambda n: "1 row" if n == 1 else f"{n:,} rows"
+    told = [f"{count(len(keys))} {what} (first: {', '.join(sorted(keys)[:5])})" for what, keys in parts if keys]
+    return "; ".join(told) or (f"{count(more)} doubled" if more else "")
 
 
 def _same(folder: Path, identity: dict[str, Any]) -> GoldSet:

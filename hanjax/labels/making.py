@@ -197,25 +197,14 @@ def _disagree(opportunities: pd.DataFrame, group: str) -> pd.Series:
 
 def _table(able: pd.DataFrame, label: pd.Series, known_at: pd.Series, rule: Rule) -> pd.DataFrame:
     """One row a group, in order of account, unit and date."""
-    able = able.assign(label=label, known_at=known_at, rule=rule.name).sort_values(
-        ["group", "created_at", "opportunity_id"]
-    )
+    able = able.assign(label=label, known_at=known_at, rule=rule.name)
+    able = able.sort_values(["group", "created_at", "opportunity_id"])
     able["rule"] = able["rule"].astype("str")
     grouped = able.groupby("group", sort=True)
     of_kind = ["kind"] if isinstance(rule, UpsellPropensity) else []
-    names = [
-        "account_id",
-        *rule.unit,
-        *of_kind,
-        *rule.segments,
-        "as_of",
-        "label",
-        "known_at",
-        "rule",
-        "season",
-        "snapshot",
-    ]
-    table = grouped.first(skipna=False)[[name for name in names if name in able]]
+    of_unit, dates = ["account_id", *rule.unit, *of_kind, *rule.segments], ["as_of", "label", "known_at"]
+    names = [name for name in (*of_unit, *dates, "rule", "season", "snapshot") if name in able]
+    table = grouped.first(skipna=False)[names]
     table["as_of"] = grouped["as_of"].min()
     table["opportunity_ids"] = grouped["opportunity_id"].agg(SEPARATOR.join).astype("str")
     table["created_at"], table["closed_at"] = grouped["created_at"].min(), grouped["closed_at"].max()
@@ -235,6 +224,5 @@ def _left_out(given: Opportunities, judged: pd.DataFrame, able: pd.DataFrame, ru
     if "by" not in found:
         found["by"] = pd.Series(None, index=found.index, dtype="str")
     names = ["opportunity_id", "account_id", *rule.unit, "kind", "stage", "created_at", "closed_at", "reason", "by"]
-    return found.reindex(columns=[name for name in names if name in found]).sort_values(
-        "opportunity_id", ignore_index=True
-    )
+    found = found.reindex(columns=[name for name in names if name in found])
+    return found.sort_values("opportunity_id", ignore_index=True)

@@ -69,7 +69,7 @@ def check_opportunities(given: Any, rule: Rule, observed_to: Any = None) -> Oppo
     if not len(data):
         raise DataError(f"{TABLE}: the table has no rows. Check the query or the file that it came from.")
     columns: dict[str, Any] = {"opportunity_id": _ids(data["opportunity_id"])}
-    columns["account_id"] = _account_ids(data["account_id"], text=isinstance(given, str | Path))
+    columns["account_id"] = _account_ids(data["account_id"], untyped=_is_csv(given))
     columns |= {name: _text(name, data[name]) for name in (*rule.unit, *rule.segments)}
     for name in _TIMES:
         if name in data:
@@ -127,6 +127,10 @@ def read_table(given: Any) -> pd.DataFrame:
     if len(doubled):
         raise DataError(f"{TABLE}: two columns are named {doubled[0]!r}. Rename or drop one of them.")
     return given.reset_index(drop=True)
+
+
+def _is_csv(given: Any) -> bool:
+    return isinstance(given, str | Path) and Path(given).suffix != ".parquet"
 
 
 def _file(path: Path) -> pd.DataFrame:
@@ -208,11 +212,7 @@ def _ids(series: pd.Series) -> pd.Series:
     no_nulls(TABLE, "opportunity_id", pa.chunked_array([pa.Array.from_pandas(text)]))
     for wrong, problem, remedy in (
         (text.duplicated(), "stands more than once", "Keep one row of each opportunity, the latest."),
-        (
-            text.str.contains(SEPARATOR, regex=False),
-            "has a comma",
-            "Labels list ids between commas: use another character.",
-        ),
+        (text.str.contains(SEPARATOR, regex=False), "has a comma", "Labels list ids between commas: use another sign."),
     ):
         if wrong.any():
             first = [f"{text[row]!r} (row {row})" for row in text.index[wrong.to_numpy(bool)][:5].tolist()]
@@ -220,15 +220,15 @@ def _ids(series: pd.Series) -> pd.Series:
     return text
 
 
-def _account_ids(series: pd.Series, *, text: bool) -> pd.Series:
-    """Ids of accounts as in the other tables: whole numbers, in a file also if written so throughout, or else text."""
+def _account_ids(series: pd.Series, *, untyped: bool) -> pd.Series:
+    """Ids of accounts as in the other tables: whole numbers, in CSV also if written so throughout, or else text."""
     data = _column("account_id", series)
     if pa.types.is_floating(data.type):
         data = _whole("account_id", data)
     if pa.types.is_integer(data.type):
         return pd.Series(data.to_pylist(), dtype="Int64")
     ids = _text("account_id", series)
-    return ids.astype("Int64") if text and ids.dropna().str.fullmatch(_INTEGER).all() else ids
+    return ids.astype("Int64") if untyped and ids.dropna().str.fullmatch(_INTEGER).all() else ids
 
 
 def _times(name: str, series: pd.Series, timezone: str) -> pd.Series:

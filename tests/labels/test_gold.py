@@ -80,10 +80,10 @@ def test_rows_that_were_changed_added_or_removed_are_named(folder):
     path = folder / "labels.parquet"
     good = pd.read_parquet(path)
     for frame, message in (
-        (good.assign(label=[1.0, *good["label"][1:]]), r"labels.parquet was changed: 1 rows changed \(first: a\)"),
-        (good.iloc[1:], r"1 rows removed \(first: a\)"),
-        (pd.concat([good, good.iloc[:1].assign(opportunity_ids="z")]), r"1 rows added \(first: z\)"),
-        (pd.concat([good, good.iloc[:1]]), "1 rows stand there twice"),
+        (good.assign(label=[1.0, *good["label"][1:]]), r"labels.parquet was changed: 1 row changed \(first: a\)"),
+        (good.iloc[1:], r"1 row removed \(first: a\)"),
+        (pd.concat([good, good.iloc[:1].assign(opportunity_ids="z")]), r"1 row added \(first: z\)"),
+        (pd.concat([good, good.iloc[:1]]), "1 row doubled"),
         (good.assign(known_at=good["known_at"] + pd.Timedelta("1us")), r"4 rows changed \(first: a, b, d, é\)"),
         (good.drop(columns="label"), r"4 rows changed"),
         (good.iloc[::-1], "was written anew: its bytes differ"),

@@ -58,6 +58,8 @@ def test_ids_in_files_are_numbers_only_where_all_are_written_so(tmp_path):
     assert check_opportunities(tmp_path / "o.csv", RULE).table["account_id"].tolist() == ["01", "2", "NA"]
     GOOD.to_csv(tmp_path / "o.csv", index=False)
     assert check_opportunities(tmp_path / "o.csv", RULE).table["account_id"].dtype == "int64"
+    GOOD.astype({"account_id": str}).to_parquet(tmp_path / "o.parquet")  # which says itself what they are
+    assert check_opportunities(tmp_path / "o.parquet", RULE).table["account_id"].tolist() == ["1", "2", "2"]
     assert check_opportunities(GOOD.assign(opportunity_id=[3, 1, 2]), RULE).table["opportunity_id"].tolist() == [
         "3",
         "1",
