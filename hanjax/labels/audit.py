@@ -189,7 +189,8 @@ def _upsell(deal: _Deal, of_unit: list[_Deal], rule: UpsellPropensity, end: pd.T
         else:
             paid, last = one.amount, one
     increase = deal.amount if adds(deal) else deal.amount - paid
-    if not increase > 0 or increase < rule.least_increase * paid or last is None:
+    rounding = 1e-9 * (deal.amount + paid)
+    if not increase > rounding or increase < rule.least_increase * paid - rounding or last is None:
         return 0
     if rule.churn_within is None:
         return 1

@@ -93,7 +93,8 @@ def _upsells(table: pd.DataFrame, rule: UpsellPropensity, end: pd.Timestamp) -> 
     added = (mine["kind"] == "add-on") & (rule.add_on_amount == "added")
     before = before.loc[mine.index]
     increase = mine["amount"].where(added, mine["amount"] - before["amount"])
-    enough = (increase > 0) & (increase >= rule.least_increase * before["amount"])
+    rounding = 1e-9 * (mine["amount"] + before["amount"])  # sums of cents are not exact
+    enough = (increase > rounding) & (increase >= rule.least_increase * before["amount"] - rounding)
     nothing = before["amount"].isna()
     table.loc[mine.index, "by"] = before["id"]
     table.loc[mine.index[nothing], "out"] = NO_CONTRACT_BEFORE

@@ -40,6 +40,20 @@ def test_renewals_are_measured_against_what_was_paid_before():
     assert set(make_labels(given, UpsellPropensity(scenarios=("add-on",))).table["kind"]) <= {"add-on"}
 
 
+def test_amounts_are_compared_as_they_are_written_not_as_they_are_rounded():
+    assert 0.8 - (0.1 + 0.7) > 0 and 107 - 100 < 0.07 * 100
+    given = upsells(
+        ("base", 1, "P", "new", 0, 5, WON, 0.1, 5, 100),
+        ("added", 1, "P", "add-on", 20, 30, WON, 0.7, 30, 100),
+        ("same", 1, "P", "renewal", 90, 98, WON, 0.8, 101, 200),
+        ("hundred", 2, "P", "new", 0, 5, WON, 100.0, 5, 100),
+        ("more", 2, "P", "renewal", 90, 98, WON, 107.0, 101, 200),
+    )
+    for least in (0.0, 0.07):
+        labels = make_labels(given, UpsellPropensity(scenarios=("renewal",), least_increase=least))
+        assert by_ids(labels) == {"same": 0, "more": 1} and audit(labels, given)["wrong"].sum() == 0
+
+
 def test_an_add_on_counts_only_if_the_contract_goes_on_and_only_when_that_is_known():
     add_on = ("added", 1, "P", "add-on", 20, 30, WON, 20.0, 30, 100)
     rule = UpsellPropensity(scenarios=("add-on",), churn_within=10)
