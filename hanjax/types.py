@@ -343,6 +343,13 @@ class Output(NamedTuple):
     member_logit: Float[Array, "B K H"] | None = None
 
 
+_SAID_OF_SAMPLES = {
+    "individual_id", "period", "n_members", "label", "probability", "raw_score", "rank", "attention", "score", "share",
+    "rank_in_account",
+}  # fmt: skip
+"""Columns of scores that do not say of which sample they are."""
+
+
 class Scores(NamedTuple):
     """Joint scores, as DataFrames.
 
@@ -356,8 +363,8 @@ class Scores(NamedTuple):
 
     @property
     def keys(self) -> list[str]:
-        """The columns that both tables have, which say of which sample a row is: account, cut-off, and segments."""
-        return [name for name in self.individuals if name in self.accounts and name != "attention"]
+        """The columns that say of which sample a row is: account, cut-off, and segments that both tables have."""
+        return [name for name in self.individuals if name in self.accounts and name not in _SAID_OF_SAMPLES]
 
     def __repr__(self) -> str:
         """Says how many scores there are."""

@@ -77,10 +77,8 @@ class Worlds:
             # Each row asks at the start of its period; what became of it is known at the end, if nothing is said.
             starts = periods_with(check(tables, config), frame["as_of"].to_numpy(), config)
             period = np.searchsorted(starts, frame["as_of"].to_numpy(), side="right") - 1
-            self.asked, self.told = (
-                starts[period],
-                np.where(_known(frame) == MISSING, starts[period + 1], _known(frame)),
-            )
+            known = _known(frame)
+            self.asked, self.told = starts[period], np.where(known == MISSING, starts[period + 1] - 1, known)
             self.frames["outcomes"] = frame
 
     @property
@@ -236,10 +234,11 @@ class _Future:
             ids = frame["account_id"].unique()
             next_one = (pd.Index(ids).get_indexer(frame["account_id"][later]) + 1) % len(ids)
             frame.loc[later, "account_id"] = ids[next_one]
-        if self.how == "add" and self.touched("outcomes", "as_of"):  # after all that there is, so that none is there
-            rows = np.flatnonzero(~frame.duplicated("account_id").to_numpy())
-            end = max(self.cutoff, int(frame["as_of"].max())) + worlds.reach
-            return pd.concat([frame, _dated(frame.iloc[rows], as_of=end, known_at=MISSING)])
+        if self.how == "add" and self.touched("outcomes", "as_of"):  # of whom nothing else is asked from then on
+            rows = np.flatnonzero(~frame["account_id"].isin(frame["account_id"][worlds.asked > self.cutoff]))
+            more = frame.iloc[rows].drop_duplicates("account_id")
+            more = _dated(more, as_of=self.cutoff + worlds.reach, known_at=MISSING)
+            return pd.concat([frame, more]) if len(more) else frame
         return frame
 
     def _with_history(

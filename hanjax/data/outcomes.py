@@ -16,7 +16,7 @@ from hanjax.data.strays import Strays
 from hanjax.data.times import MISSING, read_times
 from hanjax.errors import ConfigError, DataError
 
-EVIDENCE = ("rule", "opportunity_ids", "evidence", "created_at", "closed_at", "amount", "weight")
+EVIDENCE = ("rule", "snapshot", "opportunity_ids", "evidence", "created_at", "closed_at", "amount", "weight")
 """Columns that say where an outcome comes from; they are no segments, whatever they hold."""
 
 
