@@ -81,6 +81,20 @@ def test_scores_are_of_the_rows_whatever_is_said_of_their_labels():
         hanjax.score(run(), tables()._replace(outcomes=rows[rows["as_of"] != day]), as_of=day)
 
 
+def test_a_segment_may_be_missing():
+    rows = tables().outcomes
+    rows = tables()._replace(outcomes=rows.assign(region=rows["region"].where(rows["region"] == "north")))
+    named, scores = hanjax.score(run(), tables()), hanjax.score(run(), rows)
+    for one, other in zip(named, scores, strict=True):
+        pd.testing.assert_frame_equal(one.drop(columns="region"), other.drop(columns="region"))
+        assert (other["region"].isna() == (one["region"] == "south")).all()
+    rankings = [hanjax.rank(run(), given, influence=3) for given in (tables(), rows)]
+    for one, other in zip(*rankings, strict=True):
+        pd.testing.assert_frame_equal(one.drop(columns="region"), other.drop(columns="region"))
+    assert repr(rankings[0]).replace(" south ", " - ") == repr(rankings[1])
+    scores._repr_html_()
+
+
 def test_the_period_after_the_log_can_be_asked_about():
     log = check(trained.market(), CONFIG.panel)
     end = pd.Timestamp(int(log.observed_to.max()), unit="us", tz="UTC")

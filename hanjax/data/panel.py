@@ -175,7 +175,7 @@ def _labels(
 def _check_segments(log: Log, samples: pd.DataFrame) -> None:
     """Raises if a segment is called like a column of the samples or of the scores, which would replace one of them."""
     own = {*samples, "probability", "raw_score", "rank", "attention", "label"}
-    of_members = {"individual_id", "score", "share", "rank_in_account"}
+    of_members = {"individual_id", "score", "share", "rank_in_account", "score_before", "new", "influence", "change"}
     given = {"accounts": (log.segments, own)}
     if log.outcomes is not None:  # which stand beside individuals, too
         given["outcomes"] = log.outcomes.segments, own | of_members

@@ -189,7 +189,7 @@ def test_a_segment_of_outcomes_wins_over_the_accounts_and_none_may_be_called_lik
     panel = panel_of(labels(industry="own"))
     assert list(panel.samples)[4:] == ["name", "region", "industry"] and set(panel.samples["industry"]) == {"own"}
     assert any("accounts: not used, as outcomes have" in note and "industry" in note for note in panel.notes)
-    for name in ("score", "period"):
+    for name in ("score", "period", "change"):
         with pytest.raises(DataError, match=f"outcomes.{name}: a column of the scores"):
             panel_of(labels(**{name: "x"}))
 
