@@ -23,7 +23,7 @@ from hanjax.run import Run
 from hanjax.training.devices import mesh_of
 from hanjax.training.fit import tqdm_progress
 from hanjax.training.population import Member, fit_members
-from hanjax.types import Panel, Tables
+from hanjax.types import Panel, Tables, hard_label
 
 NUMBERS = (
     "seed", "learning_rate", "positive_weight", "weight_decay", "gradient_clip", "ema_epochs", "epochs", "patience",
@@ -284,7 +284,7 @@ def _train(runs: Sequence[Run], panel: Panel, devices: int, progress: bool) -> l
         progress=tqdm_progress(max(run.config.train.epochs for run in runs)) if progress else None,
     )
     account, ids = pd.factorize(panel.samples["account_id"].to_numpy()[trained.rows])
-    label, weights = panel.batch.label[trained.rows], account_weights(len(ids))
+    label, weights = hard_label(panel.batch.label[trained.rows]), account_weights(len(ids))
     for run, fitted, logit in zip(runs, trained.members, trained.logit, strict=True):
         if isinstance(fitted, RunError):
             continue

@@ -30,9 +30,8 @@ from hanjax.errors import DataError
 from hanjax.evaluation.metrics import auc
 from hanjax.run import Run
 from hanjax.settings import check_names, require
-from hanjax.types import Scores, Tables
+from hanjax.types import Scores, Tables, hard_label
 
-_KEYS = ["account_id", "cutoff"]
 _SPLITS = ("test", "test_fold", "until")
 _SETTINGS = {
     one.name: one.default
@@ -48,8 +47,8 @@ class Samples:
 
     Args:
         tables: the whole data set that they are from, shared by all subsets.
-        rows: one row a sample: ``account_id``, ``cutoff``, ``label`` (0 or 1), and ``of_account``, how many such
-            samples its account has in the whole data set.
+        rows: one row a sample: ``account_id``, ``cutoff``, the segments of outcomes if there are any, ``label`` (0 or
+            1), and ``of_account``, how many such samples its account has in the whole data set.
     """
 
     tables: Tables
@@ -61,8 +60,13 @@ class Samples:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Samples, and what names each of them: account and cut-off."""
-        return len(self.rows), len(_KEYS)
+        """Samples, and what names each of them: account, cut-off, and segments of outcomes."""
+        return len(self.rows), len(self.keys)
+
+    @property
+    def keys(self) -> list[str]:
+        """The columns that name a sample."""
+        return [name for name in self.rows if name not in ("label", "of_account")]
 
     def __getitem__(self, key: Any) -> "Samples":
         """Some of the samples, by position, slice or mask."""
@@ -169,8 +173,8 @@ class Scorer(ClassifierMixin, BaseEstimator):
         """
         tables = tables_of(data)
         panel = encode(tables, self.config.panel)
-        label = panel.batch.label[:, 0]
-        rows = panel.samples[_KEYS].assign(label=label)[~np.isnan(label)].astype({"label": int})
+        label = hard_label(panel.batch.label[:, 0])
+        rows = panel.samples[panel.keys].assign(label=label)[~np.isnan(label)].astype({"label": int})
         rows = rows.assign(of_account=rows.groupby("account_id")["label"].transform("size")).reset_index(drop=True)
         return Samples(tables, rows), rows["label"].to_numpy(), rows["account_id"].to_numpy()
 
@@ -194,7 +198,7 @@ class Scorer(ClassifierMixin, BaseEstimator):
             require(y is None, "y", type(y).__name__, "none beside tables, which hold the outcomes")
             self.run_ = fit(X, config=config)
             return self
-        _require_whole_accounts(X.rows)
+        _require_whole_accounts(X)
         if y is not None and not np.array_equal(np.asarray(y), X.rows["label"].to_numpy()):
             raise DataError("y: not the outcomes of these samples. Give what `samples` gave, in the same order.")
         # As a fold: the other accounts are never read, and yet the log ends where it does with them.
@@ -227,15 +231,15 @@ class Scorer(ClassifierMixin, BaseEstimator):
         log = check(X.tables, panel_config)
         log = take_accounts(log, log.account_ids.isin(X.rows["account_id"]))
         found = score_encoded(self.run_, make_panel(log, panel_config, self.run_.encoding)[0])
-        wanted = pd.MultiIndex.from_frame(X.rows[_KEYS])
-        place = pd.MultiIndex.from_frame(found.accounts[_KEYS]).get_indexer(wanted)
+        wanted = pd.MultiIndex.from_frame(X.rows[X.keys])
+        place = pd.MultiIndex.from_frame(found.accounts[X.keys]).get_indexer(wanted)
         if (place < 0).any():
-            first = ", ".join(f"{account} at {cutoff}" for account, cutoff in wanted[place < 0][:5])
+            first = ", ".join(f"{account} at {cutoff}" for account, cutoff, *_ in wanted[place < 0][:5])
             raise DataError(
                 f"X: {(place < 0).sum():,} of {len(X):,} samples are none under the settings of the model (first: "
                 f"{first}). Make them with the `samples` of a scorer with the same settings of the data."
             )
-        of_wanted = pd.MultiIndex.from_frame(found.individuals[_KEYS]).isin(wanted)
+        of_wanted = pd.MultiIndex.from_frame(found.individuals[X.keys]).isin(wanted)
         return Scores(
             found.accounts.iloc[place].reset_index(drop=True), found.individuals[of_wanted].reset_index(drop=True)
         )
@@ -297,11 +301,12 @@ class Scorer(ClassifierMixin, BaseEstimator):
         self.__dict__.update(state)
 
 
-def _require_whole_accounts(rows: pd.DataFrame) -> None:
+def _require_whole_accounts(samples: Samples) -> None:
     """Refuses samples of accounts of which others are missing, or some are there twice."""
+    rows = samples.rows
     given = rows.groupby("account_id")["of_account"].transform("size")
     wrong = rows.loc[given != rows["of_account"], "account_id"].unique()
-    if len(wrong) or rows.duplicated(_KEYS).any():
+    if len(wrong) or rows.duplicated(samples.keys).any():
         first = ", ".join(map(str, wrong[:5]))
         raise DataError(
             f"X: {len(wrong):,} of {rows['account_id'].nunique():,} accounts are not there with all their samples, "

@@ -34,6 +34,10 @@ class Tables(NamedTuple):
             and ``known_at``; other numeric columns are static numbers, text columns are segments.
         account_features: optional ``account_id, known_at`` and numeric columns: numbers that change over time.
         folds: optional ``account_id, fold``.
+        outcomes: optional ``account_id, as_of, label`` (1 or 0, in between if not sure, empty where not known);
+            optional ``known_at`` (default: the end of the period that holds ``as_of``); text columns, such as region or
+            product, are segments, by which rows of one account and period are told apart. If given, the samples are
+            its rows, each at the start of the period that holds ``as_of``, and ``converted_at`` is not used.
     """
 
     events: Any
@@ -41,6 +45,7 @@ class Tables(NamedTuple):
     accounts: Any
     account_features: Any = None
     folds: Any = None
+    outcomes: Any = None
 
     def __repr__(self) -> str:
         """Says how many rows each table has."""
@@ -63,6 +68,18 @@ class LeftOut(NamedTuple):
     reason: str
     rows: int
     first: tuple = ()
+
+
+def hard_label(label: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Outcomes as 0 or 1, NaN where unknown: one that is not sure counts as a conversion from 0.5 on.
+
+    Example:
+        >>> import numpy as np
+        >>> from hanjax.types import hard_label
+        >>> hard_label(np.array([0.0, 0.4, 0.5, np.nan])).tolist()
+        [0.0, 0.0, 1.0, nan]
+    """
+    return np.where(np.isnan(label), label, label >= 0.5)
 
 
 REACH = 4
@@ -103,7 +120,8 @@ class Batch(NamedTuple):
         members: ``[B, K]`` each sample's individuals in order of arrival, as rows of ``individuals``.
         member_windows: ``[B, K]`` what each of them did, as rows of ``windows``.
         account: ``[B]`` row of ``accounts``.
-        label: ``[B, H]`` 1 where the account converts within the horizon, 0 where not, NaN where unknown.
+        label: ``[B, H]`` 1 where the account converts within the horizon, 0 where not, in between if that is not sure,
+            NaN where unknown.
         mask: ``[B]`` False for samples that only fill up a shape.
         counts: ``[C, V]`` distinct untruncated volumes of one individual in one period; None unless asked for.
         count_windows: ``[M, W]`` the volumes of each window's periods, as rows of ``counts``.
@@ -253,11 +271,14 @@ class Panel(NamedTuple):
     Args:
         batch: every sample, as NumPy arrays.
         samples: one row a sample, sorted by account and cut-off: ``account_id``, ``cutoff`` (start of the period,
-            in the panel's time zone), ``period`` (its number), ``n_members``, and the accounts' segments.
+            in the panel's time zone), ``period`` (its number), ``n_members``, the accounts' segments, and then those
+            of the outcomes.
         member_ids: ``[B, K]`` positions in ``individual_ids``, -1 where there is no member.
         individual_ids: ids of the individuals.
         left_out: every row that was left out, by reason.
         notes: other things that a reader should know, one sentence each.
+        unit: if the samples are rows of a table of outcomes, the columns of ``samples`` that are segments of these;
+            None if they are every period of every account.
     """
 
     batch: Batch
@@ -266,12 +287,18 @@ class Panel(NamedTuple):
     individual_ids: pd.Index
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
+    unit: tuple[str, ...] | None = None
+
+    @property
+    def keys(self) -> list[str]:
+        """The columns of ``samples`` by which each sample is told apart from all others."""
+        return ["account_id", "cutoff", *(self.unit or ())]
 
     def __repr__(self) -> str:
         """Says how large the panel is, and how much sharing the distinct rows bring."""
         batch, n = self.batch, len(self.samples)
         slots = int((np.asarray(batch.members) > 0).sum())
-        positive = int(np.nansum(np.asarray(batch.label)[:, :1]))
+        positive = int(np.nansum(hard_label(np.asarray(batch.label)[:, :1])))
         return (
             f"Panel({n:,} samples of {self.samples['account_id'].nunique():,} accounts, {positive:,} conversions; "
             f"{slots:,} members over {len(batch.windows) - 1:,} distinct windows and "
@@ -284,7 +311,7 @@ class Panel(NamedTuple):
         label = np.asarray(batch.label)[:, 0]
         sizes = {
             "samples": len(label),
-            "conversions": int(np.nansum(label)),
+            "conversions": int(np.nansum(hard_label(label))),
             "without an outcome": int(np.isnan(label).sum()),
             "accounts": self.samples["account_id"].nunique(),
             "individuals": len(np.unique(self.member_ids[self.member_ids >= 0])),
@@ -316,16 +343,28 @@ class Output(NamedTuple):
     member_logit: Float[Array, "B K H"] | None = None
 
 
+_SAID_OF_SAMPLES = {
+    "individual_id", "period", "n_members", "label", "probability", "raw_score", "rank", "attention", "score", "share",
+    "rank_in_account",
+}  # fmt: skip
+"""Columns of scores that do not say of which sample they are."""
+
+
 class Scores(NamedTuple):
     """Joint scores, as DataFrames.
 
     Args:
-        accounts: one row per account and cut-off.
-        individuals: one row per account, individual and cut-off.
+        accounts: one row per account and cut-off, or per row of a table of outcomes.
+        individuals: one row per individual of each of these.
     """
 
     accounts: pd.DataFrame
     individuals: pd.DataFrame
+
+    @property
+    def keys(self) -> list[str]:
+        """The columns that say of which sample a row is: account, cut-off, and segments that both tables have."""
+        return [name for name in self.individuals if name in self.accounts and name not in _SAID_OF_SAMPLES]
 
     def __repr__(self) -> str:
         """Says how many scores there are."""
@@ -336,7 +375,8 @@ class Scores(NamedTuple):
         latest = self.accounts["cutoff"].max()
         accounts = self.accounts.loc[self.accounts["cutoff"] == latest].sort_values("probability", ascending=False)
         people = self.individuals.loc[self.individuals["cutoff"] == latest].sort_values("score", ascending=False)
-        likeliest = people.drop_duplicates("account_id")[["account_id", "individual_id", "score"]]
-        shown = accounts.head(10)[["account_id", "probability"]].merge(likeliest, how="left", on="account_id")
+        unit = [name for name in self.keys if name != "cutoff"]
+        likeliest = people.drop_duplicates(unit)[[*unit, "individual_id", "score"]]
+        shown = accounts.head(10)[[*unit, "probability"]].merge(likeliest, how="left", on=unit)
         which = f"The likeliest of {len(accounts):,} accounts at {latest}, and the likeliest individual of each."
         return html_of(repr(self), which if len(shown) else "", shown)

@@ -28,16 +28,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--data", metavar="FOLDER", help="folder of the public data sets (default: $HANJAX_DATA)")
 
 
-@pytest.fixture(scope="session")
-def asfi_folder(pytestconfig: pytest.Config) -> Path:
-    """Folder of the ASF Incubator data set, `asfi` in the folder that --data=FOLDER or HANJAX_DATA names.
-
-    A test that asks for it is skipped without.
-    """
+def public(pytestconfig: pytest.Config, name: str) -> Path:
+    """Folder of one public data set, in the folder that --data=FOLDER or HANJAX_DATA names; skips without."""
     root = pytestconfig.getoption("data") or os.environ.get("HANJAX_DATA")
     if not root:
         pytest.skip("neither --data=FOLDER nor HANJAX_DATA says where the public data sets are")
-    folder = Path(root).expanduser() / "asfi"
+    folder = Path(root).expanduser() / name
     if not folder.is_dir():
-        pytest.skip(f"there is no folder 'asfi' in {root}")
+        pytest.skip(f"there is no folder {name!r} in {root}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def asfi_folder(pytestconfig: pytest.Config) -> Path:
+    """Folder of the ASF Incubator data set; a test that asks for it is skipped without."""
+    return public(pytestconfig, "asfi")
+
+
+@pytest.fixture(scope="session")
+def crm_folder(pytestconfig: pytest.Config) -> Path:
+    """Folder of the opportunities; a test that asks for it is skipped without."""
+    return public(pytestconfig, "crm")

@@ -36,10 +36,13 @@ def rank(
 ) -> Ranking:
     """Ranks accounts by probability, each with its individuals, beside the period before: whom to call, and why now.
 
+    With a table of outcomes, its rows of the period are ranked, such as opportunities that are still open.
+
     Args:
         run: the model, or its folder.
         data: tables, or their folder.
-        as_of: a date: the ranking is that at the start of the period that holds it. None for the latest.
+        as_of: a date: the ranking is that at the start of the period that holds it. None for the latest (with outcomes,
+            the latest in which there is one).
         tiers: names and shares of the accounts, the likeliest first.
         influence: for how many of the likeliest accounts each individual's influence is found: Shapley values, which
             add up to the account's log-odds less those of the average account.
@@ -75,16 +78,16 @@ def rank(
     ranking = ranked(scores, tiers=tiers, spread=spread)
     if not influence:
         return ranking
-    wanted = ranking.accounts["account_id"].head(influence)
-    now = panel.samples["cutoff"] == ranking.accounts["cutoff"].iloc[0]
+    wanted = ranking.accounts[panel.keys].head(influence)
+    rows = panel.samples[panel.keys].assign(row=np.arange(len(panel.samples)))
     found = shapley_values(
         panel,
         run.network,
         run.params,
-        np.flatnonzero(now & panel.samples["account_id"].isin(wanted)),
+        np.sort(wanted.merge(rows, on=panel.keys)["row"].to_numpy()),
         positive_weight=run.positive_weight,
     )
-    keys = ["account_id", "individual_id"]
+    keys = ["account_id", *(panel.unit or ()), "individual_id"]
     return ranking._replace(individuals=ranking.individuals.merge(found[[*keys, "influence"]], on=keys, how="left"))
 
 
@@ -95,11 +98,19 @@ def latest_panel(run: Run, tables: Tables, as_of: Any) -> tuple[Panel, Log]:
     log, cutoff = observed_until(log, config, _end(log) if as_of is None else as_of)
     starts = calendar_of(log, config).starts
     before = int(starts[max(np.searchsorted(starts, cutoff) - 1, 0)])
-    return make_panel(log, config, run.encoding, cutoffs=(before, cutoff))[0], log
+    panel = make_panel(log, config, run.encoding, cutoffs=(before, cutoff))[0]
+    now = pd.Timestamp(cutoff, unit="us", tz="UTC")
+    if panel.unit is not None and now not in panel.samples["cutoff"].array:
+        raise DataError(f"outcomes: there is none to rank in the period that begins on {now:%Y-%m-%d}.")
+    return panel, log
 
 
 def _end(log: Log) -> pd.Timestamp:
-    """The end of the observation of whoever has not converted."""
+    """The end of the observation of whoever has not converted; with outcomes, the last period in which there is one."""
+    if log.outcomes is not None:
+        last = log.observed_to[log.outcomes.account]
+        asked = log.outcomes.cutoff[log.outcomes.cutoff <= last]
+        return pd.Timestamp(int(asked.max(initial=last.min())), unit="us", tz="UTC")
     waiting = log.converted_at == NEVER
     return pd.Timestamp(int(log.observed_to[waiting if waiting.any() else slice(None)].max()), unit="us", tz="UTC")
 
@@ -133,7 +144,8 @@ def crossings(run: Run | str | Path, data: Data, threshold: float, *, progress: 
         and then three quarters of such accounts had converted; missing where so many never did.
 
     Raises:
-        DataError: if the tables are not what they should be, or no account that training has not seen crosses.
+        DataError: if the tables are not what they should be or hold outcomes, or no account that training has not seen
+            crosses.
         RunError: if the run cannot be read.
 
     Example:
@@ -147,6 +159,11 @@ def crossings(run: Run | str | Path, data: Data, threshold: float, *, progress: 
     Source: section 1 of the paper, the time interval of conversion by when the score crosses a threshold.
     """
     run, tables = run_of(run), tables_of(data)
+    if tables.outcomes is not None:
+        raise DataError(
+            "outcomes: each row is decided by itself, so that no time passes between a threshold and a conversion. "
+            "Leave the table out, and give accounts.converted_at instead."
+        )
     past = labeled_scores(run, unseen_panel(run, tables)).accounts.dropna(subset="label")
     learned = time_after_crossing(
         past["probability"], past["label"], past["account_id"], past["period"], threshold, shares=(0.25, 0.75)

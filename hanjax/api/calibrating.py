@@ -81,9 +81,17 @@ def calibrations_of(run: Run, panel: Panel) -> tuple[Calibration, ...]:
     label, logit = panel.batch.label[rows], unweight(logit, positive_weight=run.positive_weight)
     known = ~np.isnan(label)
     method = run.config.train.calibration
-    return tuple(
-        fit_calibration(z[where], y[where], method) for z, y, where in zip(logit.T, label.T, known.T, strict=True)
-    )
+    return tuple(_fitted(z[where], y[where], method) for z, y, where in zip(logit.T, label.T, known.T, strict=True))
+
+
+def _fitted(logit: Float[np.ndarray, " n"], label: Float[np.ndarray, " n"], method: str) -> Calibration:
+    """A calibration, for which a label that is not sure is a share of a conversion and a share of none."""
+    soft = (label > 0) & (label < 1)
+    if not soft.any():
+        return fit_calibration(logit, label, method)
+    weights = np.append(np.where(soft, label, 1), 1 - label[soft])
+    label = np.append(np.where(soft, 1, label), np.zeros(soft.sum()))
+    return fit_calibration(np.append(logit, logit[soft]), label, method, weights=weights)
 
 
 def held_out(run: Run, panel: Panel) -> tuple[Int[np.ndarray, " v"], Float[np.ndarray, "v H"]]:

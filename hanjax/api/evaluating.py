@@ -17,7 +17,7 @@ from hanjax.errors import DataError
 from hanjax.evaluation.trainings import compare_trainings
 from hanjax.run import Run
 from hanjax.scoring.scores import network_logits
-from hanjax.types import Panel, Scores, Tables
+from hanjax.types import Panel, Scores, Tables, hard_label
 
 
 def evaluate(
@@ -32,6 +32,8 @@ def evaluate(
 
     If it was trained on what was known before ``until``, that is all accounts from then on. Otherwise it is the test
     accounts of its split, where the data hold any, else the accounts that the split does not know.
+
+    A label of a table of outcomes that is not sure counts as a conversion from 0.5 on.
 
     Args:
         run: the model, or its folder; a folder's ``metrics.json`` gets the figures, too.
@@ -62,7 +64,8 @@ def evaluate(
     panel = unseen_panel(run, tables, before)
     scores = labeled_scores(run, panel, progress=progress)
     comparison = None if against is None else _compare(run, panel, run_of(against), tables, before)
-    result = Evaluation.of(scores, horizons=run.config.panel.horizons, comparison=comparison)
+    outcomes = panel.unit is not None
+    result = Evaluation.of(scores, horizons=run.config.panel.horizons, comparison=comparison, outcomes=outcomes)
     run.metrics["test"] = result.metrics
     if run.folder is not None:
         run.write_metrics()
@@ -70,9 +73,12 @@ def evaluate(
 
 
 def labeled_scores(run: Run, panel: Panel, *, progress: bool = False) -> Scores:
-    """Scores of a panel, with the outcome (``label``, NaN where unknown) and the ``period`` beside each account's."""
+    """Scores of a panel, with the outcome (``label``, NaN where unknown) and the ``period`` beside each account's.
+
+    An outcome that is not sure is a conversion from 0.5 on.
+    """
     scores = score_encoded(run, panel, progress=progress)
-    added = {"period": panel.samples["period"], "label": panel.batch.label[:, 0].astype(float)}
+    added = {"period": panel.samples["period"], "label": hard_label(panel.batch.label[:, 0].astype(float))}
     return scores._replace(accounts=scores.accounts.assign(**added))
 
 
@@ -103,7 +109,12 @@ def unseen_panel(run: Run, tables: Tables, before: Any = None) -> Panel:
 
 def _compare(run: Run, panel: Panel, other: Run, tables: Tables, before: Any) -> Comparison:
     """Compares two models on the samples that neither has seen and whose outcome is known."""
-    panels, keys = (panel, unseen_panel(other, tables, before)), ["account_id", "cutoff"]
+    panels, keys = (panel, unseen_panel(other, tables, before)), panel.keys
+    if panels[1].keys != keys:
+        raise DataError(
+            f"against: samples are told apart by {', '.join(keys)} and by {', '.join(panels[1].keys)}. Train both "
+            "models with the same `exclude`."
+        )
     known = [p.samples[keys].assign(row=np.arange(len(p.samples)))[~np.isnan(p.batch.label[:, 0])] for p in panels]
     common = known[0].merge(known[1], on=keys, suffixes=("_first", "_second"))
     if common.empty:
@@ -114,7 +125,7 @@ def _compare(run: Run, panel: Panel, other: Run, tables: Tables, before: Any) ->
     rows = common["row_first"].to_numpy(), common["row_second"].to_numpy()
     runs = (run, other)
     logits = [network_logits(p, r.network, r.params)[:, i, 0] for r, p, i in zip(runs, panels, rows, strict=True)]
-    label = panel.batch.label[rows[0], 0].astype(int)
+    label = hard_label(panel.batch.label[rows[0], 0]).astype(int)
     table = compare_trainings(
         logits[0],
         logits[1],

@@ -76,6 +76,8 @@ class Evaluation:
             NaN where unknown).
         horizons: periods ahead of the model's outcomes.
         comparison: with another model; None if there is none.
+        outcomes: whether the samples are rows of a table of outcomes, which are no course that ends with a conversion;
+            there is no ``lead_time`` of these, and no ``ahead``.
     """
 
     metrics: dict[str, Any]
@@ -83,10 +85,16 @@ class Evaluation:
     scores: Scores
     horizons: tuple[int, ...] = (1,)
     comparison: Comparison | None = None
+    outcomes: bool = False
 
     @classmethod
     def of(
-        cls, scores: Scores, *, horizons: tuple[int, ...] = (1,), comparison: Comparison | None = None
+        cls,
+        scores: Scores,
+        *,
+        horizons: tuple[int, ...] = (1,),
+        comparison: Comparison | None = None,
+        outcomes: bool = False,
     ) -> "Evaluation":
         """Evaluates scores whose accounts have ``period`` and ``label``."""
         probability, label, cutoff = (scores.accounts[name].array for name in ("probability", "label", "cutoff"))
@@ -97,6 +105,7 @@ class Evaluation:
             scores=scores,
             horizons=horizons,
             comparison=comparison,
+            outcomes=outcomes,
         )
 
     def __repr__(self) -> str:
@@ -149,6 +158,7 @@ class Evaluation:
 
     def lead_time(self, thresholds: Sequence[float] | None = None) -> pd.DataFrame:
         """How early the score tells, and at how many false alarms; see ``hanjax.evaluation.lead_time.lead_time``."""
+        self._require_courses("lead_time")
         return lead_time(*self._given("period"), thresholds=thresholds)
 
     def by(self, column: str = "n_members") -> pd.DataFrame:
@@ -177,6 +187,7 @@ class Evaluation:
             (time-dependent, weighted by the inverse probability of still being watched) and ``brier_base_rate``, of the
             rate as everybody's probability.
         """
+        self._require_courses("ahead")
         every = self.scores.accounts
         time, event = periods_to_event(every["label"], every["account_id"], every["period"])
         survival = kaplan_meier(time, event).set_index("periods")["survival"]
@@ -205,14 +216,21 @@ class Evaluation:
             "lift": self.lift(),
             "gains": self.gains(),
             "reliability": self.reliability(),
-            "lead_time": self.lead_time(),
             "by_size": self.by(),
-            "ahead": self.ahead(),
         }
+        if not self.outcomes:
+            tables |= {"lead_time": self.lead_time(), "ahead": self.ahead()}
         if self.comparison is not None:
             tables["comparison"] = self.comparison.table
         for name, table in tables.items():
             table.to_csv(folder / f"{name}.csv", index=False)
+
+    def _require_courses(self, what: str) -> None:
+        if self.outcomes:
+            raise DataError(
+                f"{what}: the samples are rows of the table outcomes, each decided by itself, so that there is no "
+                "course of an account up to its conversion. Leave it out, and give accounts.converted_at instead."
+            )
 
     @property
     def _resamples(self) -> int:

@@ -15,6 +15,7 @@ from hanjax.api.evaluating import evaluate
 from hanjax.api.explaining import explain
 from hanjax.api.given import Data, run_of, tables_of
 from hanjax.api.scoring import score_encoded
+from hanjax.data.asked import known_at
 from hanjax.data.dates import parse_date
 from hanjax.data.panel import calendar_of, make_panel
 from hanjax.data.profile import profile
@@ -78,7 +79,7 @@ def write_report(
     training = parts == TRAIN
     if run.config.train.until is not None:
         until = parse_date(run.config.train.until, config.timezone, name="until")
-        training &= calendar.starts[panel.samples["period"].to_numpy() + 1] <= until
+        training &= known_at(panel, log, calendar) < until
     evaluation, why_not = None, ""
     try:
         evaluation = evaluate(run, tables, progress=progress)

@@ -27,7 +27,8 @@ def score(run: Run | str | Path, data: Data, *, as_of: Any = None, raw: bool = F
         run: the model, or its folder.
         data: tables, or their folder; accounts that training never saw are the normal case.
         as_of: a date: scores are those at the start of the period that holds it. None for every cut-off, the last one
-            (whose outcome is not known yet) among them.
+            (whose outcome is not known yet) among them. With a table of outcomes, its rows are scored: those of that
+            period, or all; what is said there of their labels is not read.
         raw: leave the class weight of the loss in the probabilities, and calibrate nothing.
         progress: show a bar.
 
@@ -75,14 +76,14 @@ def append_scores(
         data: all tables, as they are now, or their folder.
         folder: where the scores are; it is made if it is not there.
         raw: leave the class weight of the loss in the probabilities, and calibrate nothing.
-        anew: score everything, whatever the folder holds.
+        anew: score everything, whatever the folder holds; with a table of outcomes there is no other way.
         progress: show a bar.
 
     Returns:
         The scores that are new, and how many accounts were treated how; ``print`` says it.
 
     Raises:
-        DataError: if the tables are not what they should be.
+        DataError: if the tables are not what they should be, or outcomes are to be added to.
         RunError: if the folder's scores are of another model, or damaged.
 
     Example:

@@ -16,7 +16,7 @@ from hanjax.data.panel import calendar_of
 from hanjax.data.tables import check
 from hanjax.errors import ConfigError, DataError
 from hanjax.run import Run
-from hanjax.types import Scores
+from hanjax.types import Scores, Tables
 
 
 class WalkForward(NamedTuple):
@@ -53,7 +53,8 @@ def walk_forward(
     """Trains on what was known before a date, tests on the periods that follow, and rolls on to the end of the log.
 
     This is what a user of the scores would have seen: every sample is scored by a model that knows nothing of its
-    period or later ones. Accounts recur from step to step, so the test is of another time, not of other accounts.
+    period or later ones. Accounts recur from step to step, so the test is of another time, not of other accounts. Steps
+    in which a table of outcomes asks nothing are passed over.
 
     Args:
         data: tables, or their folder.
@@ -85,34 +86,46 @@ def walk_forward(
     config, tables = settings_of(config, Config), tables_of(data)
     if every < 1:
         raise ConfigError(f"every: expected at least 1 period, got {every}.")
-    dates = _dates(tables, start, every, config)
     runs, parts, rows = [], [], []
-    for begin, end in zip(dates[:-1], dates[1:], strict=True):
+    for begin, end in _steps(tables, start, every, config):
         settings = config.replace(until=begin.isoformat(), test=0.0, test_fold=None)
         folder = None if out is None else Path(out) / f"{begin:%Y-%m-%d}"
         if folder is not None and resume and (folder / "model.npz").exists():
             run = Run.read(folder)
         else:
             run = fit(tables, folder, config=settings, resume=resume and folder is not None, progress=progress)
-        scores = labeled_scores(run, unseen_panel(run, tables, end.isoformat()), progress=progress)
+        panel = unseen_panel(run, tables, end.isoformat())
+        scores = labeled_scores(run, panel, progress=progress)
         runs.append(run)
         parts.append(scores)
         figures = Evaluation.of(scores).metrics
         shown = ("samples", "conversions", "auc", "log_loss", "log_loss_base_rate")
         rows.append({"until": begin, "before": end, **{name: figures[name] for name in shown}})
     together = Scores(*(pd.concat(tables, ignore_index=True) for tables in zip(*parts, strict=True)))
-    evaluation = Evaluation.of(together, horizons=config.panel.horizons)
+    evaluation = Evaluation.of(together, horizons=config.panel.horizons, outcomes=tables.outcomes is not None)
     return WalkForward(pd.DataFrame(rows), evaluation, tuple(runs))
 
 
-def _dates(tables: Any, start: Any, every: int, config: Config) -> pd.DatetimeIndex:
-    """The cut-offs at which models are trained, and the end of the last wholly observed period."""
+def _steps(tables: Tables, start: Any, every: int, config: Config) -> list[tuple[pd.Timestamp, pd.Timestamp]]:
+    """The cut-offs at which models are trained, each with the end of what it is tested on.
+
+    The last one is the end of the last wholly observed period; outcomes say themselves whether they are known.
+    """
     log = check(tables, config.panel)
     calendar = calendar_of(log, config.panel)
     time = parse_date(start, config.panel.timezone, name="start")
     first = int(calendar.period_of(np.array([time]))[0])
     last = int(np.searchsorted(calendar.starts, log.observed_to.max(), side="right")) - 1
+    if log.outcomes is not None:
+        last = len(calendar.starts) - 1
     if not 0 < first < last:
         begin, end = calendar.dates(np.array([1, max(last - 1, 1)])).strftime("%Y-%m-%d")
         raise DataError(f"start: {start} leaves nothing to train on or to test on. Choose one from {begin} to {end}.")
-    return calendar.dates(np.append(np.arange(first, last, every), last))
+    numbers = np.append(np.arange(first, last, every), last)
+    dates, begins = calendar.dates(numbers), calendar.starts[numbers]
+    asked = np.ones(len(numbers) - 1, bool)
+    if log.outcomes is not None:
+        asked = np.diff(np.searchsorted(np.sort(log.outcomes.cutoff), begins)) > 0
+    if not asked.any():
+        raise DataError(f"outcomes: there is no row from {start} on, so that nothing can be tested.")
+    return [(dates[i], dates[i + 1]) for i in np.flatnonzero(asked)]

@@ -34,8 +34,8 @@ def check_no_future(run: Run, tables: Tables, *, cutoffs: int = 5, seed: int = 0
         x_T(account, t) = x_T'(account, t) bit for bit,  |p_T(account, t) - p_T'(account, t)| <= 1e-6   for all t <= c
 
     What comes at or after c is deleted, is changed, and is added to: events (also those that happened before and became
-    known then), arrivals, versions of individuals and accounts, dated numbers, the end of observation, and conversions.
-    If inputs differ, one column at a time is altered, to name the first that tells of the future.
+    known then), arrivals, versions of individuals and accounts, dated numbers, the end of observation, conversions, and
+    outcomes. If inputs differ, one column at a time is altered, to name the first that tells of the future.
 
     Args:
         run: a model; of one that is not trained yet, no scores are compared.
@@ -175,7 +175,7 @@ class _Futures:
         if not differs.any():
             return None
         rows = np.flatnonzero(differs.any(axis=1))
-        account, date = own.index[rows[0]]
+        account, date = own.index[rows[0]][:2]
         return Difference(tuple(own.columns[differs.any(axis=0)]), account, date, len(rows))
 
     def scores(self, panel: Panel) -> Float[np.ndarray, "B c"]:
@@ -227,8 +227,9 @@ def inputs(panel: Panel) -> pd.DataFrame:
         panel: samples.
 
     Returns:
-        One row a sample, by account and cut-off, and a column of 64 bits for each field of the batch, and for the
-        members' ids. Equal inputs have equal hashes; others differ, but for a chance of about 1 in 10^19.
+        One row a sample, by account, cut-off and segments of outcomes, and a column of 64 bits for each field of the
+        batch, and for the members' ids. Equal inputs have equal hashes; others differ, but for a chance of about 1 in
+        10^19.
     """
     batch = panel.batch
     ids = np.append(pd.util.hash_array(panel.individual_ids.to_numpy()), np.uint64(0))
@@ -249,7 +250,7 @@ def inputs(panel: Panel) -> pd.DataFrame:
         "accounts": batch.accounts[batch.account],
         "account_numbers": batch.account_numbers,
     }
-    index = pd.MultiIndex.from_frame(panel.samples[["account_id", "cutoff"]])
+    index = pd.MultiIndex.from_frame(panel.samples[panel.keys])
     return pd.DataFrame({name: _hashed(array) for name, array in columns.items() if array is not None}, index)
 
 

@@ -11,6 +11,8 @@ from hanjax.config import PanelConfig
 from hanjax.data.frames import COLUMNS, frames
 from hanjax.data.ids import check_ids, is_text
 from hanjax.data.log import NEVER
+from hanjax.data.outcomes import periods_with
+from hanjax.data.tables import check
 from hanjax.data.times import MISSING, read_times
 from hanjax.types import Tables
 
@@ -19,7 +21,7 @@ HOWS: tuple[How, ...] = ("delete", "change", "add")
 Column = tuple[str, str]
 """A table and one of its columns."""
 
-_TIMES = ("timestamp", "known_at", "arrived_at", "observed_from", "observed_to", "converted_at")
+_TIMES = ("timestamp", "known_at", "arrived_at", "observed_from", "observed_to", "converted_at", "as_of")
 _ENORMOUS = 1e9
 _OFTENER = 7
 
@@ -70,6 +72,14 @@ class Worlds:
         high = np.append(np.where(ends == MISSING, NEVER, ends), MISSING)[home]
         last = max(time[(low <= time) & (time < high)].max(initial=MISSING), self.arrived[self.arrived != NEVER].max())
         self.ends = np.where(ends == MISSING, np.maximum(last, converts), ends)
+        if given.outcomes is not None:
+            frame = _as_frame("outcomes", given.outcomes, config)
+            # Each row asks at the start of its period; what became of it is known at the end, if nothing is said.
+            starts = periods_with(check(tables, config), frame["as_of"].to_numpy(), config)
+            period = np.searchsorted(starts, frame["as_of"].to_numpy(), side="right") - 1
+            known = _known(frame)
+            self.asked, self.told = starts[period], np.where(known == MISSING, starts[period + 1] - 1, known)
+            self.frames["outcomes"] = frame
 
     @property
     def constant(self) -> tuple[str, ...]:
@@ -86,6 +96,7 @@ class Worlds:
             "individuals": ("arrived_at", *self.values["individuals"], "known_at"),
             "accounts": ("observed_to", "converted_at", "observed_from", *self.values["accounts"], "known_at"),
             "account_features": (*self.values.get("account_features", ()), "known_at"),
+            "outcomes": ("as_of", "label"),
         }
         return tuple((name, column) for name in self.frames for column in order[name])
 
@@ -106,6 +117,8 @@ class Worlds:
         found = {"events": future.events(), "individuals": future.individuals(), "accounts": future.accounts()}
         if "account_features" in self.frames:
             found["account_features"] = future.features()
+        if "outcomes" in self.frames:
+            found["outcomes"] = future.outcomes()
         return Tables(**{name: _as_table(frame) for name, frame in found.items()})
 
 
@@ -206,6 +219,27 @@ class _Future:
         frame = self.worlds.frames["account_features"].copy()
         nobody = np.zeros(len(frame), bool)
         return self._with_history("account_features", frame, nobody, nobody)
+
+    def outcomes(self) -> pd.DataFrame:
+        """Rows that are asked at later cut-offs, and what became of all that was not decided yet."""
+        frame, worlds = self.worlds.frames["outcomes"].copy(), self.worlds
+        later = (worlds.asked > self.cutoff) & self.touched("outcomes", "as_of")
+        if self.touched("outcomes", "label"):
+            label = frame["label"].to_numpy(float)
+            other = {"delete": np.nan, "change": 1 - label, "add": np.where(np.isnan(label), 1.0, label)}[self.how]
+            frame["label"] = np.where(worlds.told >= self.cutoff, other, label)
+        if self.how == "delete" and not later.all():
+            return frame[~later]
+        if self.how == "change" and later.any():  # who asks is another account, so that no two ask the same
+            ids = frame["account_id"].unique()
+            next_one = (pd.Index(ids).get_indexer(frame["account_id"][later]) + 1) % len(ids)
+            frame.loc[later, "account_id"] = ids[next_one]
+        if self.how == "add" and self.touched("outcomes", "as_of"):  # of whom nothing else is asked from then on
+            rows = np.flatnonzero(~frame["account_id"].isin(frame["account_id"][worlds.asked > self.cutoff]))
+            more = frame.iloc[rows].drop_duplicates("account_id")
+            more = _dated(more, as_of=self.cutoff + worlds.reach, known_at=MISSING)
+            return pd.concat([frame, more]) if len(more) else frame
+        return frame
 
     def _with_history(
         self, name: str, frame: pd.DataFrame, absent: Bool[np.ndarray, " n"], gone: Bool[np.ndarray, " n"]

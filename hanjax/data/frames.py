@@ -16,6 +16,7 @@ COLUMNS = {
     "accounts": ("account_id", "observed_from", "observed_to", "converted_at", "name", "known_at"),
     "account_features": ("account_id", "known_at"),
     "folds": ("account_id", "fold"),
+    "outcomes": ("account_id", "as_of", "label", "known_at"),
 }
 """Every column that has a meaning of its own, by table."""
 
@@ -25,10 +26,11 @@ REQUIRED = {
     "accounts": ("account_id",),
     "account_features": ("account_id", "known_at"),
     "folds": ("account_id", "fold"),
+    "outcomes": ("account_id", "as_of", "label"),
 }
 """The columns that a table must have."""
 
-OPTIONAL = ("account_features", "folds")
+OPTIONAL = ("account_features", "folds", "outcomes")
 """Tables that may be None."""
 
 
@@ -40,6 +42,7 @@ class Frames(NamedTuple):
     accounts: pa.Table
     account_features: pa.Table | None = None
     folds: pa.Table | None = None
+    outcomes: pa.Table | None = None
 
 
 def frames(tables: Tables, config: PanelConfig) -> Frames:

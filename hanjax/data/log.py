@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int, UInt
+from jaxtyping import Bool, Float, Int, UInt
 
 from hanjax.types import LeftOut
 
@@ -13,6 +13,35 @@ NEVER = np.iinfo(np.int64).max
 
 ALWAYS = np.iinfo(np.int64).min
 """A time before every other: known from the start."""
+
+
+class Outcomes(NamedTuple):
+    """What was decided elsewhere; one sample is made of each row. Sorted by account, cut-off and segments.
+
+    Args:
+        account: account code.
+        cutoff: start of the period that the question falls into, microseconds since 1970, UTC.
+        known_at: when the outcome became known.
+        label: 0 or 1, in between if it is not sure, NaN where it is not known.
+        segments: text columns, which tell apart rows of the same account and cut-off.
+    """
+
+    account: Int[np.ndarray, " r"]
+    cutoff: Int[np.ndarray, " r"]
+    known_at: Int[np.ndarray, " r"]
+    label: Float[np.ndarray, " r"]
+    segments: pd.DataFrame
+
+    def take(self, rows: Int[np.ndarray, " n"]) -> "Outcomes":
+        """Some of the rows, by position."""
+        arrays = (array[rows] for array in (self.account, self.cutoff, self.known_at, self.label))
+        return Outcomes(*arrays, segments=self.segments.iloc[rows].reset_index(drop=True))
+
+    def converting(self, accounts: int) -> Bool[np.ndarray, " a"]:
+        """Which of so many accounts have a conversion among their outcomes, a soft one from 0.5 on."""
+        converts = np.zeros(accounts, bool)
+        converts[self.account[self.label >= 0.5]] = True
+        return converts
 
 
 class Log(NamedTuple):
@@ -46,6 +75,8 @@ class Log(NamedTuple):
         fold: each account's fold; None if there are none.
         left_out: rows that were not used, by reason.
         notes: other things that a reader should know.
+        outcomes: what the samples are and how they ended; None if they are every period of every account, which end
+            with its conversion. If there are any, ``converted_at`` is ``NEVER`` throughout.
     """
 
     account_ids: pd.Index
@@ -69,3 +100,4 @@ class Log(NamedTuple):
     fold: Int[np.ndarray, " a"] | None
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
+    outcomes: Outcomes | None = None

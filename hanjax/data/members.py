@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int
 
 from hanjax.config import PanelConfig
+from hanjax.data.asked import Asked
 from hanjax.data.distinct import distinct_rows, joined
 from hanjax.data.log import Log
 from hanjax.data.periods import Calendar
@@ -30,6 +31,7 @@ def find_windows(
     config: PanelConfig,
     *,
     max_members: int,
+    asked: Asked | None = None,
 ) -> tuple[Groups, Int[np.ndarray, "M c"], Int[np.ndarray, " s"]]:
     """Finds every sample, its members, and what they did, each distinct window once.
 
@@ -41,6 +43,7 @@ def find_windows(
         presence: the individuals' cut-offs.
         config: the data's settings.
         max_members: places for members (K).
+        asked: the samples that are wanted, within the accounts' cut-offs; None for all.
 
     Returns:
         The samples, without the windows of their members; the distinct windows, as W rows of the distinct sequences,
@@ -51,7 +54,7 @@ def find_windows(
     period = _after_nothing(cells.period)
 
     def find(accounts: range) -> tuple[Groups, Int[np.ndarray, "m c"], Int[np.ndarray, " n"]]:
-        group = find_groups(log, cells, span, presence, accounts, config, max_members=max_members)
+        group = find_groups(log, cells, span, presence, accounts, config, max_members=max_members, asked=asked)
         columns = [rows.take(group.window) for rows in tables]
         if _ages_differ(config):
             age = group.for_members(group.cutoff)[:, None] - period.take(group.window)

@@ -7,6 +7,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from hanjax.config import PanelConfig
+from hanjax.data.asked import Asked, find_asked, one_a_row
 from hanjax.data.distinct import distinct_rows
 from hanjax.data.encoding import Encoding, activity_ids, category_ids
 from hanjax.data.log import NEVER, Log
@@ -74,27 +75,38 @@ def make_panel(
     )
     presence = find_presence(log, calendar, opt_out_activity=config.opt_out_activity)
     span, left_out = find_span(log, calendar, presence)
-    seen = span
+    asked = None
+    if log.outcomes is not None:
+        asked, more = find_asked(log, calendar, span)
+        left_out, span = left_out + more, asked.span(len(log.account_ids))
+    seen, every = span, asked
     if cutoffs is not None:
         low, high = (
             np.searchsorted(calendar.starts, cutoffs[0]),
             np.searchsorted(calendar.starts, cutoffs[1], "right") - 1,
         )
         span = span._replace(first=np.maximum(span.first, low), last=np.minimum(span.last, high))
+        asked = None if asked is None else asked.within(span)
 
     group, windows, window = find_windows(
-        log, calendar, sequences.cells, span, presence, config, max_members=encoding.max_members
+        log, calendar, sequences.cells, span, presence, config, max_members=encoding.max_members, asked=asked
     )
+    if asked is not None:
+        asked, group, window, more = one_a_row(log, calendar, asked, group, window)
+        left_out += more
     if len(group.account) == 0:
-        reasons = "; ".join(f"{row.reason}: {row.rows:,}" for row in left_out) or "no account has a member at a cut-off"
-        raise NoSampleError(f"accounts: no sample can be made ({reasons}). Bring a longer log, or other dates.")
+        table, none = "accounts", "no account has a member at a cut-off"
+        if every is not None:
+            table, none = "outcomes", f"{len(every.row):,} rows, none of them at the dates wanted"
+        reasons = "; ".join(f"{row.reason}: {row.rows:,}" for row in left_out) or none
+        raise NoSampleError(f"{table}: no sample can be made ({reasons}). Bring a longer log, or other dates.")
 
     static_table, static = _statics(log, calendar, encoding, group)
     account_table, account = _accounts(log, calendar, encoding, group)
     numbers, encoding = account_numbers(log, calendar, config, encoding, group, training=training)
     of_members, encoding = member_numbers(log, calendar, config, encoding, group, sequences.cells, training=training)
 
-    left_out += _left_out(log, calendar, config, sequences.cells, group, seen)
+    left_out += _left_out(log, calendar, config, sequences.cells, group, seen, every)
     sequences = sequences._replace(cells=None)  # makes room for the largest arrays, which come now
 
     def laid(values: np.ndarray, empty: int = 0) -> np.ndarray:
@@ -109,7 +121,7 @@ def make_panel(
         members=laid(static),
         member_windows=laid(window),
         account=account,
-        label=outcomes(log, calendar, group.account, group.cutoff, config.horizons),
+        label=_labels(log, calendar, config, group, asked),
         mask=np.ones(len(group.account), bool),
         counts=None if sequences.counts is None else sequences.counts.astype(np.float32),
         count_windows=np.ascontiguousarray(windows[:, w : 2 * w]) if config.volumes else None,
@@ -127,13 +139,18 @@ def make_panel(
         }
     )
     _check_segments(log, samples)
-    samples = pd.concat([samples, log.segments.iloc[group.account].reset_index(drop=True)], axis=1)
+    segments, unit = [log.segments.iloc[group.account].reset_index(drop=True)], None
+    if asked is not None and log.outcomes is not None:
+        segments.append(log.outcomes.segments.iloc[asked.row].reset_index(drop=True))
+        unit = tuple(map(str, log.outcomes.segments))
+    samples = pd.concat([samples, *segments], axis=1)
     notes = [*log.notes, *_unknown(log, ids, static_table, static)]
     if config.opt_out_activity not in (None, *log.activities):
         notes.append(f"opt_out_activity: no event has the activity {config.opt_out_activity!r}")
     unlabeled = int(np.isnan(batch.label[:, 0]).sum())
     if unlabeled:
-        notes.append(f"{unlabeled:,} samples have no label: their period was not wholly observed")
+        why = "their period was not wholly observed" if asked is None else "their outcome is not known"
+        notes.append(f"{unlabeled:,} samples have no label: {why}")
     panel = Panel(
         batch=batch,
         samples=samples,
@@ -141,19 +158,34 @@ def make_panel(
         individual_ids=log.individual_ids,
         left_out=(*log.left_out, *left_out),
         notes=tuple(notes),
+        unit=unit,
     )
     return panel, encoding
+
+
+def _labels(
+    log: Log, calendar: Calendar, config: PanelConfig, group: Groups, asked: Asked | None
+) -> Float[np.ndarray, "b H"]:
+    """What became of each sample: as the row of the outcomes says, or by when its account converted."""
+    if asked is None or log.outcomes is None:
+        return outcomes(log, calendar, group.account, group.cutoff, config.horizons)
+    return log.outcomes.label[asked.row, None].astype(np.float32)
 
 
 def _check_segments(log: Log, samples: pd.DataFrame) -> None:
     """Raises if a segment is called like a column of the samples or of the scores, which would replace one of them."""
     own = {*samples, "probability", "raw_score", "rank", "attention", "label"}
-    taken = [name for name in map(str, log.segments) if name in own or name.startswith("probability_within_")]
-    if taken:
-        raise DataError(
-            f"accounts.{taken[0]}: a column of the scores has this name. Rename it, or leave it out with the setting "
-            f"exclude: {tuple(taken)!r}."
-        )
+    of_members = {"individual_id", "score", "share", "rank_in_account", "score_before", "new", "influence", "change"}
+    given = {"accounts": (log.segments, own)}
+    if log.outcomes is not None:  # which stand beside individuals, too
+        given["outcomes"] = log.outcomes.segments, own | of_members
+    for table, (segments, reserved) in given.items():
+        taken = [name for name in map(str, segments) if name in reserved or name.startswith("probability_within_")]
+        if taken:
+            raise DataError(
+                f"{table}.{taken[0]}: a column of the scores has this name. Rename it, or leave it out with the "
+                f"setting exclude: {tuple(taken)!r}."
+            )
 
 
 def _statics(
@@ -181,14 +213,22 @@ def _accounts(
 
 
 def _left_out(
-    log: Log, calendar: Calendar, config: PanelConfig, cells: Cells, group: Groups, span: Span
+    log: Log,
+    calendar: Calendar,
+    config: PanelConfig,
+    cells: Cells,
+    group: Groups,
+    span: Span,
+    asked: Asked | None,
 ) -> list[LeftOut]:
     """Counts what no sample holds, by reason."""
     latest = cells.latest
     account = log.individual_account[cells.individual[latest]]
     last = span.last[account]
     beyond = np.maximum(cells.n_activities[latest] - config.max_activities, 0)
-    unseen = cells.period[latest] >= last
+    unseen, where = cells.period[latest] >= last, "in or after their account's last period"
+    if asked is not None:
+        unseen, where = ~asked.looks_at(account, cells.period[latest], config), "in no window before an outcome"
     member = np.zeros(len(log.individual_ids), bool)
     member[group.individual] = True
     never = np.flatnonzero(~member)
@@ -198,7 +238,7 @@ def _left_out(
         LeftOut(
             "events", f"beyond the {config.max_activities} activities kept of a period", int(beyond[~unseen].sum())
         ),
-        LeftOut("events", "in or after their account's last period", int(cells.n_activities[latest][unseen].sum())),
+        LeftOut("events", where, int(cells.n_activities[latest][unseen].sum())),
         LeftOut("individuals", "never a member at a cut-off", len(never), tuple(log.individual_ids[never[:5]])),
         LeftOut("samples", "nobody is a member at the cut-off", len(group.memberless), tuple(pairs)),
         LeftOut(

@@ -1,6 +1,6 @@
 """Samples: one account at one cut-off, with its outcome and the members present then."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,9 @@ from hanjax.data.periods import Calendar
 from hanjax.data.sequences import Cells
 from hanjax.data.windows import active_windows, calendar_windows
 from hanjax.types import LeftOut
+
+if TYPE_CHECKING:
+    from hanjax.data.asked import Asked
 
 
 class Span(NamedTuple):
@@ -113,7 +116,15 @@ def outcomes(
 
 
 def find_groups(
-    log: Log, cells: Cells, span: Span, presence: Presence, accounts: range, config: PanelConfig, *, max_members: int
+    log: Log,
+    cells: Cells,
+    span: Span,
+    presence: Presence,
+    accounts: range,
+    config: PanelConfig,
+    *,
+    max_members: int,
+    asked: "Asked | None" = None,
 ) -> Groups:
     """Lays individuals out over cut-offs and finds each sample's members and their windows.
 
@@ -125,6 +136,7 @@ def find_groups(
         accounts: codes of the accounts wanted.
         config: the data's settings.
         max_members: places for members (K); in a larger group the most recently active at the cut-off keep theirs.
+        asked: the samples that are wanted, within the accounts' cut-offs; None for all.
     """
     begin, end = np.searchsorted(log.individual_account, [accounts.start, accounts.stop])
     first, last = span.first[accounts.start : accounts.stop], span.last[accounts.start : accounts.stop]
@@ -141,6 +153,8 @@ def find_groups(
     windows = make_windows(cells, individuals, cutoffs, window=config.window)
     row = log.individual_account[begin:end] - accounts.start
     sampled = (first[:, None] <= at) & (at <= last[:, None])
+    if asked is not None:
+        sampled &= asked.at(accounts, cutoffs)
     member = (presence.arrives[begin:end, None] <= at) & (at < presence.leaves[begin:end, None]) & sampled[row]
     recent = None
     if _needs_recent(config):

@@ -13,7 +13,7 @@ TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 
 def split_accounts(log: Log, config: TrainConfig) -> pd.Series:
-    """Assigns every account to a part, stratified by outcome.
+    """Assigns every account to a part, stratified by outcome: whether it converts, or has any conversion.
 
     Args:
         log: the checked log.
@@ -28,7 +28,8 @@ def split_accounts(log: Log, config: TrainConfig) -> pd.Series:
         ConfigError: if folds are asked for and there are none, or the numbers do not fit.
         DataError: if the training or validation accounts all have the same outcome.
     """
-    converted = log.converted_at != NEVER
+    outcomes = log.outcomes
+    converted = log.converted_at != NEVER if outcomes is None else outcomes.converting(len(log.account_ids))
     part = np.full(len(converted), TRAIN, object)
     random = np.random.default_rng(config.seed_of_split)
     if config.test_fold is not None:
@@ -45,10 +46,14 @@ def split_accounts(log: Log, config: TrainConfig) -> pd.Series:
     share = 0.0 if config.cross_validation else config.validation
     part[rest[_draw(converted[rest], round(share * len(rest)), random)]] = VALIDATION
     for name in (TRAIN, VALIDATION):
-        outcome = converted[part == name]
-        if len(outcome) and len(set(outcome)) < 2 or (name == TRAIN and not len(outcome)):
+        outcome, column = converted[part == name], "accounts.converted_at"
+        if outcomes is not None and len(outcome):  # an account may have outcomes of both kinds
+            known = (part == name)[outcomes.account] & ~np.isnan(outcomes.label)
+            outcome, column = outcomes.label[known] >= 0.5, "outcomes.label"
+        if (name == TRAIN or (part == name).any()) and len(set(outcome)) < 2:
+            accounts = int((part == name).sum())
             raise DataError(
-                f"accounts.converted_at: the {len(outcome):,} {name} accounts do not hold both outcomes "
+                f"{column}: the {accounts:,} {name} accounts do not hold both outcomes "
                 f"({int(outcome.sum()):,} converted), so nothing can be learned or chosen from them. Bring more "
                 "accounts with a conversion, or change `test`, `validation` or `seed`."
             )
@@ -87,7 +92,7 @@ def deal_accounts(panel: Panel, parts: int, *, seed: int) -> Int[np.ndarray, " b
     """
     account, ids = pd.factorize(panel.samples["account_id"])
     converts = np.zeros(len(ids), bool)
-    converts[account[panel.batch.label[:, 0] == 1]] = True
+    converts[account[panel.batch.label[:, 0] >= 0.5]] = True
     order = np.random.default_rng(seed).permutation(len(ids))
     part = np.empty(len(ids), np.int32)
     part[order[np.argsort(~converts[order], kind="stable")]] = np.arange(len(ids)) % parts
@@ -103,6 +108,10 @@ def _take(log: Log, wanted: Bool[np.ndarray, " a"], individuals: Bool[np.ndarray
     """The log of some accounts and individuals; an account's individuals are wanted only if it is wanted itself."""
     events = individuals[log.event_individual]
     account, individual = np.cumsum(wanted) - 1, np.cumsum(individuals) - 1
+    outcomes = log.outcomes
+    if outcomes is not None:
+        outcomes = outcomes.take(np.flatnonzero(wanted[outcomes.account]))
+        outcomes = outcomes._replace(account=account[outcomes.account].astype(np.int32))
 
     def rows(table: pd.DataFrame, kept: np.ndarray, code: np.ndarray) -> pd.DataFrame:
         entity = table.iloc[:, 0].to_numpy()
@@ -128,6 +137,7 @@ def _take(log: Log, wanted: Bool[np.ndarray, " a"], individuals: Bool[np.ndarray
         segments=log.segments[wanted].reset_index(drop=True),
         features=None if log.features is None else rows(log.features, wanted, account),
         fold=None if log.fold is None else log.fold[wanted],
+        outcomes=outcomes,
     )
 
 
@@ -139,7 +149,8 @@ def known_before(log: Log, time: int) -> Log:
         time: microseconds since 1970, UTC.
 
     Returns:
-        The log, in which observation ends at that time and later conversions have not happened.
+        The log, in which observation ends at that time and later conversions have not happened; outcomes that were not
+        known yet have no label.
 
     Raises:
         DataError: if nothing was known by then.
@@ -153,6 +164,10 @@ def known_before(log: Log, time: int) -> Log:
         stamp = table["known_at"].to_numpy()
         return table[(stamp == ALWAYS) | (stamp < time)].reset_index(drop=True)
 
+    outcomes = log.outcomes
+    if outcomes is not None:
+        outcomes = outcomes.take(np.flatnonzero(outcomes.cutoff < time))
+        outcomes = outcomes._replace(label=np.where(outcomes.known_at < time, outcomes.label, np.nan))
     past = log._replace(
         observed_to=np.minimum(log.observed_to, time),
         converted_at=np.where(log.converted_at < time, log.converted_at, NEVER),
@@ -165,6 +180,7 @@ def known_before(log: Log, time: int) -> Log:
         categories=history(log.categories),
         numbers=history(log.numbers),
         features=None if log.features is None else history(log.features),
+        outcomes=outcomes,
     )
     arrived = past.arrived_at < time
     present = np.zeros(len(log.account_ids), bool)

@@ -44,7 +44,7 @@ def read_categories(
 
 def _category(name: str, data: pa.ChunkedArray, n: int) -> np.ndarray:
     """One category as an object array of strings and None."""
-    kind = _plain(data.type)
+    kind = plain(data.type)
     if pa.types.is_nested(kind):
         raise _unfit("individuals", name, f"is {kind}, not a category", data)
     encoded = data.cast(kind).combine_chunks().dictionary_encode()
@@ -99,20 +99,20 @@ def read_numbers(
         if name in reserved or name in exclude:
             continue
         data = table[name]
-        if name == "name" or is_text(_plain(data.type)):
-            segments[name] = _last(_texts(data)[rows], who, int((code >= 0).sum()))
+        if name == "name" or is_text(plain(data.type)):
+            segments[name] = _last(texts_of(data)[rows], who, int((code >= 0).sum()))
         else:
-            numbers[name] = _number("accounts", name, data)[rows]
+            numbers[name] = numbers_of("accounts", name, data)[rows]
     index = pd.RangeIndex(int((code >= 0).sum()))
     return pd.DataFrame(numbers), pd.DataFrame(segments, index=index, dtype=object)
 
 
-def _plain(kind: pa.DataType) -> pa.DataType:
+def plain(kind: pa.DataType) -> pa.DataType:
     """The type of a dictionary's values, or the type itself."""
     return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
-def _texts(data: pa.ChunkedArray) -> np.ndarray:
+def texts_of(data: pa.ChunkedArray) -> np.ndarray:
     """A column as an object array of strings and None."""
     return np.array([_as_text(value) for value in data.to_pylist()], object)
 
@@ -125,9 +125,9 @@ def _last(values: np.ndarray, who: Int[np.ndarray, " r"], n: int) -> np.ndarray:
     return last
 
 
-def _number(table: str, name: str, data: pa.ChunkedArray) -> np.ndarray:
+def numbers_of(table: str, name: str, data: pa.ChunkedArray) -> np.ndarray:
     """One column of numbers as floats, NaN where missing."""
-    kind = _plain(data.type)
+    kind = plain(data.type)
     if not (pa.types.is_null(kind) or pa.types.is_boolean(kind) or pa.types.is_integer(kind)
             or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):  # fmt: skip
         raise _unfit(table, name, f"is {kind}, not a number", data)
@@ -200,7 +200,7 @@ def read_features(
     columns = {"account": who[order], "known_at": known[order]}
     for column in table.column_names:
         if column not in (*COLUMNS[name], *exclude):
-            columns[column] = _number(name, column, table[column])[order]
+            columns[column] = numbers_of(name, column, table[column])[order]
     return pd.DataFrame(columns)
 
 

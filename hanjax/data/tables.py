@@ -10,6 +10,7 @@ from hanjax.data.events import Events, check_events
 from hanjax.data.frames import COLUMNS, Frames, frames
 from hanjax.data.ids import as_index, check_ids
 from hanjax.data.log import NEVER, Log
+from hanjax.data.outcomes import with_outcomes
 from hanjax.data.rosters import Accounts, Individuals, check_accounts, check_individuals
 from hanjax.data.statics import read_categories, read_features, read_folds, read_numbers
 from hanjax.data.strays import Strays
@@ -26,7 +27,8 @@ def check(tables: Tables, config: PanelConfig | None = None) -> Log:
 
     Args:
         tables: events, individuals, accounts, and what else there is.
-        config: the settings ``timezone``, ``columns``, ``exclude`` and ``strays``; None for the defaults.
+        config: the settings ``timezone``, ``columns``, ``exclude`` and ``strays``, with outcomes also ``period`` and
+            ``horizons``; None for the defaults.
 
     Returns:
         The log. Rows of the tables may stand in any order: it differs in the order of events only.
@@ -61,7 +63,7 @@ def check(tables: Tables, config: PanelConfig | None = None) -> Log:
     numbers, segments = read_numbers(given.accounts, accounts, codes.account, config.exclude)
     observed_from, observed_to, converted_at = _observation(accounts, people, events, arrived_at)
     kept = codes.account >= 0
-    return Log(
+    log = Log(
         account_ids=as_index(accounts.ids.filter(kept), "account_id"),
         individual_ids=as_index(people.ids.take(order), "individual_id"),
         individual_account=account_code,
@@ -87,6 +89,9 @@ def check(tables: Tables, config: PanelConfig | None = None) -> Log:
         notes=tuple(
             _notes(given, category_names, list(numbers)[2:], (*events.naive, *people.naive, *accounts.naive), config)
         ),
+    )
+    return (
+        log if given.outcomes is None else with_outcomes(log, given.outcomes, accounts, codes.account, strays, config)
     )
 
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from hanjax.evaluation.comparison import compare, measured
 from hanjax.evaluation.intervals import account_weights, interval
 from hanjax.evaluation.resampling import MEASURES, resampled, samples_of
-from hanjax.types import Panel
+from hanjax.types import Panel, hard_label
 
 RANKINGS = MEASURES[:3]
 """Measures of the order of scores alone; the others are of probabilities."""
@@ -82,7 +82,7 @@ def baselines(panel: Panel, training: Bool[np.ndarray, " B"], *, recency: bool =
         found.append(Baseline("recency of the last activity", -counts["recency"].to_numpy()))
     else:
         missing = "Recency is no baseline here, as a window of active periods does not say how long ago they were."
-    label = panel.batch.label[:, 0]
+    label = hard_label(panel.batch.label[:, 0])
     rows = training & ~np.isnan(label)
     if len(np.unique(label[rows])) < 2:
         none = (

@@ -6,6 +6,7 @@ from hanjax.config import Config
 from hanjax.report.blocks import Details, Section, Table, Text, measure, number, percent, plural
 from hanjax.report.material import Material
 from hanjax.report.quality import Quality
+from hanjax.types import hard_label
 
 WORDS = (
     ("Account", "a group of people who decide together, such as a company that may buy."),
@@ -65,7 +66,7 @@ def tiles(material: Material, quality: Quality | None) -> list[tuple[str, str]]:
     """The few figures to know, each with what it is."""
     samples = material.panel.samples
     now = (samples["cutoff"] == material.latest).sum()
-    found = [(f"{now:,}", f"accounts scored at {material.latest:%Y-%m-%d}")]
+    found = [(f"{now:,}", f"{'outcomes' if material.outcomes else 'accounts'} scored at {material.latest:%Y-%m-%d}")]
     if quality is not None:
         metrics, lift = quality.metrics, quality.lift.set_index("tier")
         found += [
@@ -78,7 +79,7 @@ def tiles(material: Material, quality: Quality | None) -> list[tuple[str, str]]:
 
 def _parts(material: Material) -> Table:
     """Accounts, samples and conversions of the data, by what they were for."""
-    label = material.panel.batch.label[:, 0]
+    label = hard_label(material.panel.batch.label[:, 0])
     table = pd.DataFrame(
         {"part": material.parts, "account": material.panel.samples["account_id"].astype(str), "label": label}
     )

@@ -24,17 +24,25 @@ _SEEN = {"train": "trained on", "validation": "chose the epoch", "test": "not se
 
 def hottest_section(material: Material, *, accounts: int) -> Section:
     """The ranking of the latest cut-off, and the first accounts of it one by one."""
+    whole, material = material, material.by_unit()
     scores, run, latest = material.scores, material.run, material.latest
     ranking = ranked(scores)
     every, step = ranking.accounts, material.period_name
     names = dict(zip(every["account_id"], account_names(every), strict=True))
     end = material.starts[material.starts > latest][0]
-    blocks: list[Any] = [
-        Text(
+    if material.outcomes:
+        about = (
+            f"As of {latest:%Y-%m-%d}, the latest cut-off at which the table of outcomes asks, "
+            f"{plural(len(every), 'row')} of it can be scored: their probability is that of the outcome 1."
+        )
+    else:
+        about = (
             f"As of {latest:%Y-%m-%d}, the latest cut-off of the data, {plural(len(every), 'account')} can be scored: "
             f"their probability is that of converting before {end:%Y-%m-%d}. Accounts that have converted, or are no "
             "longer watched, are not among them."
-        ),
+        )
+    blocks: list[Any] = [
+        Text(about),
         _ranking_table(material, ranking, names),
         picture(
             lambda: plot.ranking(every.assign(account_id=picture_names(every)), top=_LISTED),
@@ -52,7 +60,7 @@ def hottest_section(material: Material, *, accounts: int) -> Section:
         influence = influence.set_index(["account_id", "individual_id"])
         for account, row in zip(top, rows, strict=True):
             blocks += _account(material, ranking, account, int(row), names[account], influence.loc[[account]], base)
-        blocks += [Heading("How far to believe these shares"), *_believe(material)]
+        blocks += [Heading("How far to believe these shares"), *_believe(whole)]
     lead = "Whom to turn to first, and who and what is behind it."
     return Section("hottest", "The hottest accounts now", lead, blocks)
 

@@ -49,6 +49,28 @@ class Material(NamedTuple):
         return self.scores.accounts["cutoff"].max()
 
     @property
+    def outcomes(self) -> bool:
+        """Whether the samples are rows of a table of outcomes, and not every period of every account."""
+        return self.panel.unit is not None
+
+    def by_unit(self) -> "Material":
+        """The same, where each account is named with the segments of outcomes, so that every row is one of its own."""
+        if not self.panel.unit:
+            return self
+        keys = ["account_id", *self.panel.unit]
+
+        def named(table: pd.DataFrame) -> pd.Series:
+            return table[keys].astype(object).fillna("–").astype(str).agg(", ".join, axis=1)
+
+        accounts, individuals = self.scores
+        individuals = individuals.assign(account_id=named(individuals)).drop(columns=list(self.panel.unit))
+        samples = self.panel.samples.assign(account_id=named(self.panel.samples))
+        return self._replace(
+            panel=self.panel._replace(samples=samples, unit=()),
+            scores=Scores(accounts.assign(account_id=named(accounts)), individuals),
+        )
+
+    @property
     def period_name(self) -> str:
         """What a period is called in a sentence."""
         return period_name(self.run.config.panel.period)

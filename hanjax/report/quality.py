@@ -33,9 +33,9 @@ class Quality(NamedTuple):
         missing: which baseline is missing and why, empty if none.
         lift: by tier.
         reliability: by bin.
-        lead_time: by threshold.
+        lead_time: by threshold; None with outcomes, which are no course up to a conversion.
         by_size: measures within bands of the accounts' sizes.
-        ahead: probabilities of conversion within more periods.
+        ahead: probabilities of conversion within more periods; None likewise.
         over_time: AUC by period.
     """
 
@@ -45,9 +45,9 @@ class Quality(NamedTuple):
     missing: str
     lift: pd.DataFrame
     reliability: pd.DataFrame
-    lead_time: pd.DataFrame
+    lead_time: pd.DataFrame | None
     by_size: pd.DataFrame
-    ahead: pd.DataFrame
+    ahead: pd.DataFrame | None
     over_time: pd.DataFrame
 
     @property
@@ -65,7 +65,7 @@ def quality_of(material: Material) -> Quality | None:
     panel = material.panel
     tells = material.run.config.panel.window_kind == "calendar" or panel.batch.window_ages is not None
     others, missing = baselines(panel, material.training, recency=tells)
-    keys = ["account_id", "cutoff"]
+    keys = panel.keys
     rows = panel.samples[keys].assign(row=np.arange(len(panel.samples)))
     rows = evaluation.known[keys].merge(rows, on=keys, how="left", validate="one_to_one")["row"].to_numpy()
     return Quality(
@@ -75,9 +75,9 @@ def quality_of(material: Material) -> Quality | None:
         missing=missing,
         lift=evaluation.lift(),
         reliability=evaluation.reliability(),
-        lead_time=evaluation.lead_time(),
+        lead_time=None if material.outcomes else evaluation.lead_time(),
         by_size=evaluation.by("n_members"),
-        ahead=evaluation.ahead(),
+        ahead=None if material.outcomes else evaluation.ahead(),
         over_time=evaluation.over_time,
     )
 
@@ -135,7 +135,7 @@ def trust_section(material: Material, quality: Quality) -> Section:
         else f"In {len(off)} of them the interval of the observed rate misses the predicted one, where by chance "
         f"{number(0.05 * len(quality.reliability))} would."
     )
-    step, before = material.period_name, quality.lead_time
+    step = material.period_name
     blocks = [
         Heading("Are the probabilities true?"),
         Text(
@@ -166,17 +166,7 @@ def trust_section(material: Material, quality: Quality) -> Section:
             "AUC by period",
             f"One dot a {step}, the larger the more conversions; a {step} with few of them says little by itself.",
         ),
-        Heading("How early it warns"),
-        Text(
-            "An account is warned of when its probability first reaches a threshold. A lower threshold warns earlier "
-            "and of more, and raises more false alarms."
-        ),
-        picture(
-            lambda: plot.lead_time(before),
-            "warnings in time against false alarms",
-            "Each dot is a threshold. Higher is better, farther left is better.",
-        ),
-        _lead_table(quality.lead_time, step),
+        *_early(quality.lead_time, step),
         Heading("Within accounts of one size"),
         Table(
             ["Members", "Accounts", "Samples", "Conversions", "AUC"],
@@ -192,27 +182,50 @@ def trust_section(material: Material, quality: Quality) -> Section:
             ],
             "A score that only tells large accounts from small ones has an AUC of 0.5 in every row.",
         ),  # fmt: skip
+        *_later(material, quality.ahead, step),
+    ]
+    return Section("trust", "How far to trust it", "Whether the probabilities mean what they say, and when.", blocks)
+
+
+def _early(before: pd.DataFrame | None, step: str) -> list[Any]:
+    """How early the score warns; nothing with outcomes."""
+    if before is None:
+        return []
+    return [
+        Heading("How early it warns"),
+        Text(
+            "An account is warned of when its probability first reaches a threshold. A lower threshold warns earlier "
+            "and of more, and raises more false alarms."
+        ),
+        picture(
+            lambda: plot.lead_time(before),
+            "warnings in time against false alarms",
+            "Each dot is a threshold. Higher is better, farther left is better.",
+        ),
+        _lead_table(before, step),
+    ]
+
+
+def _later(material: Material, ahead: pd.DataFrame | None, step: str) -> list[Any]:
+    """How good the probabilities of converting within several periods are; nothing with outcomes."""
+    if ahead is None:
+        return []
+    rows = [
+        [number(row.periods), percent(row.probability), percent(row.rate), measure(row.auc), number(row.brier),
+         number(row.brier_base_rate)]
+        for row in ahead.itertuples()
+    ]  # fmt: skip
+    return [
         Heading(f"More than one {step} ahead"),
         Table(
             [f"{step.capitalize()}s ahead", "Predicted", "Observed", "AUC", "Brier score", "of the rate alone"],
-            [
-                [
-                    number(row.periods),
-                    percent(row.probability),
-                    percent(row.rate),
-                    measure(row.auc),
-                    number(row.brier),
-                    number(row.brier_base_rate),
-                ]
-                for row in quality.ahead.itertuples()
-            ],
+            rows,
             "The account is taken to stay as it is at the cut-off. Observed counts in that some are not watched to the "
             "end (Kaplan and Meier). A Brier score above that of the rate alone means that the probabilities are no "
             "better than saying the same of everybody.",
-        ),  # fmt: skip
+        ),
         survival_picture(material),
     ]
-    return Section("trust", "How far to trust it", "Whether the probabilities mean what they say, and when.", blocks)
 
 
 def survival_picture(material: Material, *, accounts: int = 5, periods: int = 13) -> Any:

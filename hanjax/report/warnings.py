@@ -93,7 +93,7 @@ def _always(material: Material) -> Iterator[str]:
             yield f"Calibration within {plural(horizon, 'period')}: {calibration.note}"
     accounts = material.scores.accounts
     now, total = (accounts["cutoff"] == material.latest).to_numpy(), accounts["account_id"].nunique()
-    if now.sum() < 0.1 * total:
+    if now.sum() < 0.1 * total and not material.outcomes:
         yield (
             f"Only {now.sum():,} of {plural(total, 'account')} can be scored at the latest cut-off, "
             f"{material.latest:%Y-%m-%d}; the others have converted, or were not watched to the end."

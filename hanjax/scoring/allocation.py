@@ -116,7 +116,8 @@ def _check(accounts: pd.DataFrame, individuals: pd.DataFrame, owner: str | None)
         if twice.any():
             raise DataError.rows(
                 name, ", ".join(keys), "comes more than once", count=int(twice.sum()), first=table[keys[-1]][twice],
-                remedy="Take one cut-off: hanjax.scoring.ranking.ranked gives the latest.",
+                remedy="Take one cut-off: hanjax.scoring.ranking.ranked gives the latest; and one row of an account's "
+                "outcomes.",
             )  # fmt: skip
     for table, name, column in ((accounts, "accounts", "probability"), (individuals, "individuals", "score")):
         unknown = table[column].isna().to_numpy()

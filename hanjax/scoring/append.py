@@ -16,7 +16,7 @@ from hanjax.data.periods import Calendar
 from hanjax.data.recent import take_recent
 from hanjax.data.samples import Span, find_presence, find_span
 from hanjax.data.tables import check
-from hanjax.errors import RunError
+from hanjax.errors import DataError, RunError
 from hanjax.run import Run
 from hanjax.scoring.folder import Stored, identity, read_folder, write_folder
 from hanjax.scoring.merging import account_codes, locate, merge
@@ -108,14 +108,14 @@ def append_scores(
         data: the whole tables as they are now, or the log that ``check`` made of them.
         folder: where ``accounts.parquet`` and ``individuals.parquet`` lie, and what they were made of.
         raw: leave the class weight of the loss in the probabilities.
-        anew: score everything, whatever the folder holds.
+        anew: score everything, whatever the folder holds; it must be, if the log has outcomes.
         progress: called with the number of samples just scored.
 
     Returns:
         What was added, and how many accounts were scored again, and why.
 
     Raises:
-        DataError: if the tables are not what they should be, or nobody can be scored.
+        DataError: if the tables are not what they should be, nobody can be scored, or outcomes are to be added to.
         RunError: if the model is not trained, or the folder's scores are damaged, of another model, or of other
             settings.
 
@@ -132,9 +132,11 @@ def append_scores(
     """
     if run.params is None:
         raise RunError("The run holds no trained parameters. Train it with `fit` first.")
+    log = check(data, run.config.panel) if isinstance(data, Tables) else data
+    if log.outcomes is not None:
+        return _of_outcomes(run, log, Path(folder), raw=raw, anew=anew, progress=progress)
     folder, made_by, config = Path(folder), identity(run, raw=raw), run.config.panel
     stored = None if anew else read_folder(folder, made_by)
-    log = check(data, config) if isinstance(data, Tables) else data
     calendar = calendar_of(log, config)
     span, _ = find_span(log, calendar, find_presence(log, calendar, opt_out_activity=config.opt_out_activity))
     digests = make_digests(log, calendar, config, run.encoding, span)
@@ -167,6 +169,27 @@ def append_scores(
         accounts=len(accounts),
         individuals=len(individuals),
     )
+
+
+def _of_outcomes(
+    run: Run, log: Log, folder: Path, *, raw: bool, anew: bool, progress: Callable[[int], object] | None
+) -> Appended:
+    """Scores all rows of a log's outcomes; nothing is kept by which others could be added."""
+    if not anew:
+        raise DataError(
+            "outcomes: scores of their rows cannot be added to, as a row may come, go or change at any cut-off. Score "
+            "anew, without append."
+        )
+    panel, _ = make_panel(log, run.config.panel, run.encoding)
+    scores = score_run(run, panel, raw=raw, progress=progress)
+    accounts, individuals = _as_arrow(scores.accounts), _as_arrow(scores.individuals)
+    names = ("account_id", "last", "cutoff", "rows", "total")
+    state = pa.table({name: pa.array([], pa.int64()) for name in names})
+    write_folder(folder, Stored(accounts, individuals, state), identity(run, raw=raw) | {"outcomes": True})
+    new = scores.accounts["account_id"].nunique()
+    counts = Counts(unchanged=0, added=0, removed=0, corrected=0, new=new, gone=0, cut_short=0)
+    cutoffs = pd.DatetimeIndex(scores.accounts["cutoff"].unique()).sort_values()
+    return Appended(scores, cutoffs, counts, len(accounts), len(individuals))
 
 
 def _plan(log: Log, calendar: Calendar, span: Span, digests: Digests, stored: Stored | None) -> _Plan:

@@ -96,6 +96,7 @@ def read_folder(folder: Path, expected: dict[str, str | bool]) -> Stored | None:
         raise RunError(f"{path} is damaged ({error}). {_REMEDY}") from error
     if found != expected:
         differs = "of another model" if found.get("model") != expected["model"] else f"made with raw={found.get('raw')}"
+        differs = "those of outcomes" if "outcomes" in found else differs
         raise RunError(f"{folder}: the scores there are {differs}, so that others cannot be added to them. {_REMEDY}")
     tables = {}
     for name in TABLES:

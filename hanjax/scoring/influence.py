@@ -69,7 +69,7 @@ def shapley_values(
 
     Returns:
         One row a member, in order of arrival: account_id, individual_id, cutoff, influence (log-odds; first horizon),
-        standard_error (0 where exact), baseline.
+        standard_error (0 where exact), baseline, and the segments of outcomes.
 
     Raises:
         DataError: if there is no such sample.
@@ -121,6 +121,7 @@ def shapley_values(
             "influence": np.concatenate([found[i][0] for i in range(len(rows))]),
             "standard_error": np.concatenate([found[i][1] for i in range(len(rows))]),
             "baseline": baseline,
+            **{name: panel.samples[name].array[b] for name in panel.unit or ()},
         }
     )
 

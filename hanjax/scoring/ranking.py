@@ -20,6 +20,9 @@ _OF_SCORES = {"account_id", "cutoff", "probability", "raw_score", "rank", "n_mem
 class Ranking(NamedTuple):
     """Accounts and their individuals as of one cut-off, in the order in which to read them.
 
+    Scores of rows of a table of outcomes have several rows an account, each with its individuals; the segments by which
+    they are told apart then stand in both tables.
+
     Args:
         accounts: the likeliest first: rank, account_id, cutoff, probability, tier, rank_before and probability_before
             (at the cut-off before; missing for an account that was not scored then), change (probability divided by
@@ -33,19 +36,24 @@ class Ranking(NamedTuple):
     accounts: pd.DataFrame
     individuals: pd.DataFrame
 
+    @property
+    def unit(self) -> list[str]:
+        """The columns that say what a row is of: the account, and the segments of outcomes."""
+        return [name for name in self.individuals if name in self.accounts and name != "change"]
+
     def __repr__(self) -> str:
         """The first ten accounts, each with its first three individuals."""
         if not len(self.accounts):
             return "Ranking of no accounts"
         lines = [f"Ranking of {len(self.accounts):,} accounts as of {self.accounts['cutoff'].iloc[0]:%Y-%m-%d}"]
-        members = self.individuals.groupby("account_id", sort=False)
-        for account in self.accounts.head(10).itertuples():
+        top = self.accounts.head(10).reset_index(drop=True)
+        names = top[self.unit].astype(object).fillna("-").astype(str).agg(" ".join, axis=1)
+        members = self.individuals.merge(top[self.unit].assign(place=top.index), on=self.unit).groupby("place")
+        for place, account in enumerate(top.itertuples()):
             change = "new" if pd.isna(account.change) else f"x{account.change:.2f}"
-            lines.append(
-                f"{account.rank:>4}  {account.account_id}  {account.probability:.4f}  {account.tier}  {change}"
-            )
-            if account.account_id in members.groups:
-                for one in members.get_group(account.account_id).head(3).itertuples():
+            lines.append(f"{account.rank:>4}  {names[place]}  {account.probability:.4f}  {account.tier}  {change}")
+            if place in members.groups:
+                for one in members.get_group(place).head(3).itertuples():
                     lines.append(f"        {one.individual_id}  {one.score:.4f}{'  new' if one.new else ''}")
         return "\n".join(lines)
 
@@ -110,27 +118,30 @@ def ranked(
     """
     every = scores.accounts
     cutoff, before = _cutoffs(every["cutoff"], as_of)
-    now = every.loc[every["cutoff"] == cutoff].sort_values(["probability", "account_id"], ascending=[False, True])
-    then = every[every["cutoff"] == before].set_index("account_id")["probability"]
-    likely, earlier = now["probability"].to_numpy(), then.reindex(now["account_id"]).to_numpy()
-    rank_before = then.rank(ascending=False, method="min").reindex(now["account_id"])
+    unit = [name for name in scores.keys if name != "cutoff"]
+    now = every.loc[every["cutoff"] == cutoff]
+    now = now.sort_values(["probability", *unit], ascending=[False, *[True] * len(unit)])
+    then = every.loc[every["cutoff"] == before, [*unit, "probability"]]
+    then = then.assign(rank=then["probability"].rank(ascending=False, method="min"))
+    then = now[unit].merge(then, on=unit, how="left", validate="one_to_one")
+    likely, earlier = now["probability"].to_numpy(), then["probability"].to_numpy()
     columns = {
         "rank": now["probability"].rank(ascending=False, method="min").astype(int),
         "account_id": now["account_id"],
         "cutoff": now["cutoff"],
         "probability": likely,
         "tier": tiers_of(likely, shares=tiers).astype(object),
-        "rank_before": rank_before.astype("Int64").array,
+        "rank_before": then["rank"].astype("Int64").array,
         "probability_before": earlier,
         "change": _ratio(likely, earlier),
         "n_members": now["n_members"],
     }
     if spread is not None:
-        found = _spread_of(spread, every, now)
+        found = _spread_of(spread, scores, now)
         columns |= {"probability_low": probability(found.low), "probability_high": probability(found.high)}
     rest = {str(name): now[name] for name in now if name not in _OF_SCORES}
     accounts = pd.DataFrame(columns | rest, index=now.index).reset_index(drop=True)
-    return Ranking(accounts, _individuals(scores.individuals, accounts["account_id"], cutoff, before))
+    return Ranking(accounts, _individuals(scores.individuals, accounts[unit], cutoff, before))
 
 
 def spread(probabilities: Iterable[Float[np.ndarray, " N"]]) -> Spread:
@@ -191,20 +202,23 @@ def _ratio(now: Float[np.ndarray, " n"], before: Float[np.ndarray, " n"]) -> Flo
 
 
 def _individuals(
-    individuals: pd.DataFrame, accounts: pd.Series, cutoff: pd.Timestamp, before: pd.Timestamp
+    individuals: pd.DataFrame, accounts: pd.DataFrame, cutoff: pd.Timestamp, before: pd.Timestamp
 ) -> pd.DataFrame:
-    """The individuals of ranked accounts."""
-    keys = ["account_id", "individual_id"]
+    """The individuals of ranked accounts, each of which is told by one column or several."""
+    unit = list(accounts)
+    keys = [*unit, "individual_id"]
     now, then = (individuals[individuals["cutoff"] == at] for at in (cutoff, before))
-    place = now["account_id"].map(pd.Series(np.arange(len(accounts)), index=accounts))
+    place = now[unit].merge(accounts.assign(place=np.arange(len(accounts))), on=unit, how="left")["place"].to_numpy()
     now = now.assign(place=place).sort_values(["place", "score", "individual_id"], ascending=[True, False, True])
     found = now.merge(then[[*keys, "score"]], on=keys, how="left", suffixes=("", "_before"), validate="one_to_one")
     score, earlier = found["score"].to_numpy(), found["score_before"].to_numpy()
     return pd.DataFrame(
         {
-            "account_id": found["account_id"],
+            **{name: found[name] for name in unit},
             "individual_id": found["individual_id"],
-            "rank_in_account": found.groupby("account_id")["score"].rank(ascending=False, method="min").astype(int),
+            "rank_in_account": found.groupby(unit, dropna=False)["score"]
+            .rank(ascending=False, method="min")
+            .astype(int),
             "score": score,
             "score_before": earlier,
             "change": _ratio(score, earlier),
@@ -214,11 +228,9 @@ def _individuals(
     )
 
 
-def _spread_of(
-    given: Iterable[Scores | pd.DataFrame | np.ndarray], accounts: pd.DataFrame, now: pd.DataFrame
-) -> Spread:
+def _spread_of(given: Iterable[Scores | pd.DataFrame | np.ndarray], scores: Scores, now: pd.DataFrame) -> Spread:
     """The spread of several scores of the accounts that are ranked."""
-    keys, aligned = ["account_id", "cutoff"], []
+    accounts, keys, aligned = scores.accounts, scores.keys, []
     for number, one in enumerate(given):
         if isinstance(one, np.ndarray):
             if one.shape != (len(accounts),):

@@ -70,8 +70,9 @@ def score_panel(
     Returns:
         ``accounts``: account_id, cutoff, probability, raw_score (with the weight left in), rank (1 is the most likely
         account of a cut-off; equal ones share a rank), n_members, attention (shares of the window's periods, oldest
-        first, averaged over the members by their shares), then the accounts' segments. ``individuals``: account_id,
-        individual_id, cutoff, score (a probability), share (of the account's aggregation), rank_in_account, attention.
+        first, averaged over the members by their shares), then the accounts' segments and those of outcomes.
+        ``individuals``: account_id, individual_id, cutoff, score (a probability), share (of the account's aggregation),
+        rank_in_account, attention; and the segments of outcomes, which tell rows of one account and cut-off apart.
     """
     found, attention = score_samples(panel, network, params, progress=progress)
 
@@ -271,6 +272,7 @@ def _frames(
             "share": scored.member_share[b, k],
             "rank_in_account": pd.Series(alone).groupby(b).rank(ascending=False, method="min").astype(int),
             "attention": list(of_member[b, k]),
+            **{name: samples[name].array[b] for name in panel.unit or ()},
         }
     )
     return Scores(accounts, individuals)

@@ -33,12 +33,14 @@ def write(market: Market, folder: str | Path, *, overwrite: bool = False) -> Pat
          'market.json', 'truth.parquet']
     """
     folder = new_folder(folder, overwrite=overwrite)
+    outcomes = {} if market.tables.outcomes is None else {"outcomes": market.tables.outcomes}
     tables = {
         "events": market.tables.events,
         "individuals": market.tables.individuals,
         "accounts": market.tables.accounts,
         "truth": market.truth,
         "individual_truth": market.individual_truth,
+        **outcomes,
     }
     for name, table in tables.items():
         table.to_parquet(folder / f"{name}.parquet", index=False)

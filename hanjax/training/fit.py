@@ -21,7 +21,7 @@ from hanjax.training.checkpoint import Checkpoints
 from hanjax.training.devices import first_process
 from hanjax.training.losses import balanced_weight, base_rate_logit
 from hanjax.training.step import Hyperparameters, Measurements, Network, Programs, TrainState, forests_of, programs
-from hanjax.types import Batch
+from hanjax.types import Batch, hard_label
 
 T = TypeVar("T")
 
@@ -152,7 +152,7 @@ def fit_panel(
         >>> from hanjax.config import ModelConfig, TrainConfig
         >>> from hanjax.nn.functional import Sizes, network
         >>> from hanjax.training.fit import fit_panel
-        >>> from hanjax.types import Batch
+        >>> from hanjax.types import Batch, hard_label
         >>> label = np.arange(8) % 2.0
         >>> active = np.broadcast_to(2 + label[:, None, None, None], (8, 3, 4, 9)).astype(int)
         >>> batch = Batch.from_dense(active, members=np.ones((8, 3), bool), label=label)
@@ -324,7 +324,7 @@ def validated(
 
     Args:
         logit: ``[v, H]`` log-odds, with the weight still in them.
-        label: ``[v, H]`` outcomes, NaN where unknown.
+        label: ``[v, H]`` outcomes, NaN where unknown; for the AUC one that is not sure is a conversion from 0.5 on.
         positive_weight: w, which the log-loss is rid of.
         config: what the remedy in an error is to name.
 
@@ -335,10 +335,12 @@ def validated(
     if not np.isfinite(logit).all():
         raise RunError(f"A prediction for validation is not finite. {_remedy(config)}")
     where = ~np.isnan(label)
-    horizons = [float(auc(z, y, where=known)) for z, y, known in zip(logit.T, label.T, where.T, strict=True)]
+    horizons = [
+        float(auc(z, hard_label(y), where=known)) for z, y, known in zip(logit.T, label.T, where.T, strict=True)
+    ]
     defined = [value for value in horizons if not np.isnan(value)]
     logit = unweight(logit, positive_weight=positive_weight)
-    surprise = np.logaddexp(0, np.where(label == 1, -logit, logit))
+    surprise = label * np.logaddexp(0, -logit) + (1 - label) * np.logaddexp(0, logit)
     return float(np.mean(defined)) if defined else np.nan, float(surprise[where].mean())
 
 

@@ -22,7 +22,7 @@ def cross_entropy_loss(
 
     Args:
         logit: any shape; log-odds of conversion.
-        label: the same shape; 1 converted, 0 not.
+        label: the same shape; 1 converted, 0 not, in between if that is not sure.
         positive_weight: w, the weight of a conversion.
         where: the same shape; which outcomes count.
 
@@ -50,7 +50,7 @@ def base_rate_logit(label: Float[np.ndarray, "n H"], *, positive_weight: float =
     spends its first steps finding the base rate. A count of zero is taken as a half, so that the result is finite.
 
     Args:
-        label: ``[n, H]`` 1 converted, 0 not, NaN unknown.
+        label: ``[n, H]`` 1 converted, 0 not, in between if that is not sure, NaN unknown.
         positive_weight: w, the weight of a conversion.
 
     Returns:
@@ -62,8 +62,8 @@ def base_rate_logit(label: Float[np.ndarray, "n H"], *, positive_weight: float =
         >>> base_rate_logit(np.array([[1.0], [0.0], [0.0], [np.nan]]), positive_weight=2.0).tolist()
         [0.0]
     """
-    converted = np.maximum(np.sum(label == 1, axis=0), 0.5)
-    not_converted = np.maximum(np.sum(label == 0, axis=0), 0.5)
+    converted = np.maximum(np.nansum(label, axis=0, dtype=float), 0.5)
+    not_converted = np.maximum(np.nansum(1 - label, axis=0, dtype=float), 0.5)
     return np.log(positive_weight * converted / not_converted).astype(np.float32)
 
 
@@ -71,7 +71,7 @@ def balanced_weight(label: Float[np.ndarray, "n H"]) -> float:
     """The weight that makes conversions count as much as all other known outcomes together, but at least 1.
 
     Args:
-        label: ``[n, H]`` 1 converted, 0 not, NaN unknown.
+        label: ``[n, H]`` 1 converted, 0 not, in between if that is not sure, NaN unknown.
 
     Returns:
         w = max(1, n0 / n1), over all horizons.
@@ -82,4 +82,4 @@ def balanced_weight(label: Float[np.ndarray, "n H"]) -> float:
         >>> balanced_weight(np.array([[1.0], [0.0], [0.0], [np.nan]]))
         2.0
     """
-    return max(1.0, float(np.sum(label == 0) / max(1, np.sum(label == 1))))
+    return max(1.0, float(np.nansum(1 - label, dtype=float) / max(1.0, np.nansum(label, dtype=float))))

@@ -43,6 +43,7 @@ def material(*, late=0.1, now=20, parts="test", notes=(), calibrations=None, eva
         run=SimpleNamespace(config=Config(), calibrations=calibrations),
         scores=SimpleNamespace(accounts=accounts),
         latest=cutoffs[-1],
+        outcomes=False,
         parts=np.full(len(accounts), parts),
         panel=SimpleNamespace(notes=notes),
         evaluation=evaluation,
