@@ -13,6 +13,7 @@ from hanjax.api.data import conversions
 from hanjax.api.evaluating import evaluate
 from hanjax.api.given import Data, run_of, tables_of
 from hanjax.api.scoring import score_encoded
+from hanjax.data.counts import account_counts
 from hanjax.data.dates import parse_date
 from hanjax.data.panel import calendar_of, make_panel
 from hanjax.data.profile import profile
@@ -92,6 +93,7 @@ def write_report(
     material = Material(
         run=run,
         panel=panel,
+        counts=account_counts(panel),
         scores=score_encoded(run, panel, progress=progress),
         profile=profile(log, config, panel),
         starts=starts,
