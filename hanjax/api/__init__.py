@@ -7,6 +7,7 @@ from hanjax.api.evaluating import evaluate
 from hanjax.api.evaluation import Comparison, Evaluation
 from hanjax.api.fitting import fit, load, prepare
 from hanjax.api.given import Data
+from hanjax.api.leaderboard import leaderboard
 from hanjax.api.reporting import write_report
 from hanjax.api.scoring import append_scores, score
 from hanjax.api.walking import WalkForward, walk_forward
@@ -25,6 +26,7 @@ __all__ = [
     "encode",
     "evaluate",
     "fit",
+    "leaderboard",
     "load",
     "prepare",
     "rank",

@@ -19,7 +19,7 @@ from hanjax.data.panel import calendar_of, make_panel
 from hanjax.data.profile import profile
 from hanjax.data.splits import TRAIN
 from hanjax.data.tables import check
-from hanjax.errors import ConfigError, DataError
+from hanjax.errors import ConfigError, DataError, RunError
 from hanjax.report.material import Material
 from hanjax.report.page import page
 from hanjax.run import Run
@@ -52,7 +52,7 @@ def write_report(
     Raises:
         ConfigError: if the number of accounts is negative.
         DataError: if the tables are not what they should be.
-        RunError: if the run cannot be read.
+        RunError: if the run cannot be read, or is a tabular model.
 
     Example:
         >>> import hanjax
@@ -64,6 +64,8 @@ def write_report(
     if accounts < 0:
         raise ConfigError(f"accounts: expected 0 at least, got {accounts}.")
     run, tables, out = run_of(run), tables_of(data), Path(out)
+    if not isinstance(run, Run):
+        raise RunError(f"run: the page shows what a network attends to, and the run is a {run.kind}. Give a network's.")
     config = run.config.panel
     log = check(tables, config)
     panel = make_panel(log, config, run.encoding)[0]

@@ -1,7 +1,7 @@
 """How many conversions are among the best-scored accounts of a period: tiers, lift and gains, ties always shared."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -98,18 +98,71 @@ def lift(
         1  Medium      8.0          2.0  0.25  1.67  0.49  3.48
         2     Low     28.0          3.0  0.11  0.71  0.27  1.16
     """
-    names, edges = _edges(shares)
     given = samples_of(scores, labels, accounts, periods, where=where)
+    weights = account_weights(len(given.names), resamples=resamples, seed=seed)
+    rows = [
+        [one.name, one.samples, one.conversions, one.conversions / one.samples if one.samples else np.nan,
+         one.lift, one.low, one.high]
+        for one in tier_lifts(given, weights, shares=shares, level=level)
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["tier", "samples", "conversions", "rate", "lift", "low", "high"])
+
+
+class TierLift(NamedTuple):
+    """The lift of one tier.
+
+    Args:
+        name: of the tier.
+        samples: in it, with fractions where ties are shared.
+        conversions: among them.
+        lift: rate in the tier / rate among all; NaN where the tier is empty or nobody converts, like the rest.
+        low: lower end of its interval.
+        high: upper end.
+        resampled: ``[R]`` the lift under each weighting of the accounts, which stay in their tiers.
+    """
+
+    name: str
+    samples: float
+    conversions: float
+    lift: float
+    low: float
+    high: float
+    resampled: Float[np.ndarray, " R"]
+
+
+def tier_lifts(
+    given: Samples, weights: Float[np.ndarray, "R A"], *, shares: Tiers = TIERS, level: float = 0.95
+) -> list[TierLift]:
+    """The lift of every tier, under weightings of the accounts that the caller chooses; see ``lift``.
+
+    Args:
+        given: the samples, with their periods.
+        weights: ``[R, A]`` how much each account counts.
+        shares: name and share of each tier, best first.
+        level: of the intervals.
+
+    Returns:
+        One a tier, best first.
+
+    Example:
+        >>> import numpy as np
+        >>> from hanjax.evaluation.lift import tier_lifts
+        >>> from hanjax.evaluation.resampling import samples_of
+        >>> given = samples_of([0.9, 0.5, 0.2, 0.1], [1, 0, 0, 0], [0, 1, 2, 3])
+        >>> tier_lifts(given, np.ones((2, 4)), shares=[("Top", 0.25)])[0].resampled.tolist()
+        [4.0, 4.0]
+    """
+    names, edges = _edges(shares)
     begin, end = _places(given)
     n, total = len(given.labels), int(given.labels.sum())
-    weights = account_weights(len(given.names), resamples=resamples, seed=seed)
     drawn = weights @ np.bincount(given.accounts, given.labels, len(given.names))
-    rows = []
+    found = []
     for name, low, high in zip(names, edges[:-1], edges[1:], strict=True):
         inside = np.maximum(np.minimum(end, high) - np.maximum(begin, low), 0) / (end - begin)
         samples, conversions = inside.sum(), (inside * given.labels).sum()
         if not samples or not total:
-            rows.append([name, samples, conversions, conversions / samples if samples else np.nan, *[np.nan] * 3])
+            nothing = np.full(len(weights), np.nan)
+            found.append(TierLift(name, samples, conversions, np.nan, np.nan, np.nan, nothing))
             continue
         # Whole numbers, weighed only then: where everybody ties, the sums are 0 to the bit.
         values, of_value = np.unique(inside, return_inverse=True)
@@ -119,9 +172,12 @@ def lift(
         share = interval(
             min(conversions / total, 1.0), captured, level=level, positives=given.carriers, measure="share"
         )
-        ends = [bound * n / samples for bound in (share.low, share.high)]
-        rows.append([name, samples, conversions, conversions / samples, 1 + excess / (total * samples), *ends])
-    return pd.DataFrame(rows, columns=["tier", "samples", "conversions", "rate", "lift", "low", "high"])
+        scale = n / samples
+        value = 1 + excess / (total * samples)
+        found.append(
+            TierLift(name, samples, conversions, value, share.low * scale, share.high * scale, captured * scale)
+        )
+    return found
 
 
 def gains(
