@@ -89,14 +89,14 @@ def fit(
 
     Source: section 5.3 of the paper for the training, 7.1 for the split.
     """
-    from hanjax.training.checkpoint import Checkpoints  # Orbax takes a while to import
-    from hanjax.training.devices import first_alone, first_process, mesh_of
-    from hanjax.training.fit import fit_panel, tqdm_progress
-
     if model is not None:
         if resume:
             raise RunError("resume: a tabular model is trained at once, and cannot be continued. Train it anew.")
         return fit_tabular(data, out, settings_of(config, Config), model)
+    from hanjax.training.checkpoint import Checkpoints  # Orbax takes a while to import
+    from hanjax.training.devices import first_alone, first_process, mesh_of
+    from hanjax.training.fit import fit_panel, tqdm_progress
+
     config, mesh = settings_of(config, Config), mesh_of(devices)
     if resume and out is None:
         raise RunError("resume: there is nothing to continue without a folder. Name it with `out`.")

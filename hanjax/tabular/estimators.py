@@ -22,7 +22,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
     "random_forest": dict(n_estimators=200, min_samples_leaf=5),
     "gradient_boosting": SMALL_TREES,
     "neural_network": dict(hidden_layer_sizes=[16], alpha=1.0, max_iter=500),
-    "xgboost": dict(n_estimators=150, learning_rate=0.03, max_depth=3, min_child_weight=5.0, reg_lambda=5.0),
+    "xgboost": dict(n_estimators=150, learning_rate=0.03, max_depth=3, reg_lambda=5.0),
 }
 """What is used where the options say nothing, as conversions are few; all else is the library's own default."""
 
