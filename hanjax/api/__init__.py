@@ -8,6 +8,7 @@ from hanjax.api.evaluation import Comparison, Evaluation
 from hanjax.api.explaining import explain
 from hanjax.api.fitting import fit, load, prepare
 from hanjax.api.given import Data
+from hanjax.api.leaderboard import leaderboard
 from hanjax.api.reporting import write_report
 from hanjax.api.scoring import append_scores, score
 from hanjax.api.walking import WalkForward, walk_forward
@@ -27,6 +28,7 @@ __all__ = [
     "evaluate",
     "explain",
     "fit",
+    "leaderboard",
     "load",
     "prepare",
     "rank",

@@ -15,18 +15,19 @@ from hanjax.data.log import NEVER, Log
 from hanjax.data.panel import calendar_of, make_panel
 from hanjax.data.periods import make_calendar
 from hanjax.data.tables import check
-from hanjax.errors import DataError
+from hanjax.errors import DataError, RunError
 from hanjax.evaluation.lift import TIERS, Tiers
 from hanjax.evaluation.survival import crossing, time_after_crossing
 from hanjax.run import Run
 from hanjax.scoring.influence import shapley_values
 from hanjax.scoring.ranking import Ranking, ranked
-from hanjax.scoring.scores import network_logits
+from hanjax.scoring.scores import training_logits
+from hanjax.tabular.run import AnyRun
 from hanjax.types import Panel, Tables
 
 
 def rank(
-    run: Run | str | Path,
+    run: AnyRun | str | Path,
     data: Data,
     *,
     as_of: Any = None,
@@ -54,7 +55,7 @@ def rank(
 
     Raises:
         DataError: if the tables are not what they should be, or nobody can be scored as of the date.
-        RunError: if the run cannot be read.
+        RunError: if the run cannot be read, or ``influence`` is asked of a tabular model.
 
     Example:
         >>> import hanjax
@@ -70,11 +71,13 @@ def rank(
     Source: sections 1 and 8 of the paper, on what scores are used for; Shapley (1953).
     """
     run = run_of(run)
+    if influence and not isinstance(run, Run):
+        raise RunError(f"influence: it is found with a network, and the run is a {run.kind}. Rank with influence=0.")
     panel, _ = latest_panel(run, tables_of(data), as_of)
     scores = score_encoded(run, panel, progress=progress)
     spread = None
-    if run.config.train.ensemble > 1:
-        spread = list(probabilities(run, network_logits(panel, run.network, run.params)[..., 0]))
+    if run.trainings > 1:
+        spread = list(probabilities(run, training_logits(run, panel)[..., 0]))
     ranking = ranked(scores, tiers=tiers, spread=spread)
     if not influence:
         return ranking
@@ -91,7 +94,7 @@ def rank(
     return ranking._replace(individuals=ranking.individuals.merge(found[[*keys, "influence"]], on=keys, how="left"))
 
 
-def latest_panel(run: Run, tables: Tables, as_of: Any) -> tuple[Panel, Log]:
+def latest_panel(run: AnyRun, tables: Tables, as_of: Any) -> tuple[Panel, Log]:
     """The samples of the cut-off as of a date, None for the latest, and of the one before; and the log they are of."""
     config = run.config.panel
     log = check(tables, config)
@@ -125,7 +128,7 @@ def _later(cutoffs: pd.Series, periods: float, config: PanelConfig) -> pd.Series
     return pd.Series(calendar.dates(calendar.period_of(given) + int(periods)), index=cutoffs.index)
 
 
-def crossings(run: Run | str | Path, data: Data, threshold: float, *, progress: bool = False) -> pd.DataFrame:
+def crossings(run: AnyRun | str | Path, data: Data, threshold: float, *, progress: bool = False) -> pd.DataFrame:
     """Which accounts' probability has crossed a threshold, and when, after that, a conversion is to be expected.
 
     How long it takes from the first crossing to the conversion is learned from the accounts that the model was not

@@ -15,13 +15,15 @@ from hanjax.errors import DataError, RunError
 from hanjax.evaluation.calibration import Calibration, fit_calibration, unweight
 from hanjax.run import Run
 from hanjax.scoring.scores import network_logits, score_samples
+from hanjax.tabular.run import AnyRun
 from hanjax.types import Panel
 
 
-def calibrate(run: Run | str | Path, data: Data, *, method: str = "platt") -> Run:
+def calibrate(run: AnyRun | str | Path, data: Data, *, method: str = "platt") -> AnyRun:
     """Learns what maps a model's log-odds to probabilities, from the accounts that chose its epoch.
 
-    Under cross-validation each network speaks of the accounts that it was kept from. Rankings stay as they are, but
+    Under cross-validation each network speaks of the accounts that it was kept from; of a tabular model, as many others
+    are trained for that. Rankings stay as they are, but
     that accounts may tie under "isotonic".
 
     Args:
@@ -64,20 +66,25 @@ def calibrate(run: Run | str | Path, data: Data, *, method: str = "platt") -> Ru
     return run
 
 
-def learn_calibrations(run: Run, panel: Panel) -> tuple[Calibration, ...] | None:
+Said = tuple[Int[np.ndarray, " v"], Float[np.ndarray, "v H"]]
+"""Which samples, and log-odds of theirs."""
+
+
+def learn_calibrations(run: AnyRun, panel: Panel, said: Said | None = None) -> tuple[Calibration, ...] | None:
     """What a training ends with: None if nothing is asked for; a note beside plain probabilities if nothing is there to
     learn from, since a finished training is not to be lost for that."""
     if run.config.train.calibration == "none":
         return None
     try:
-        return calibrations_of(run, panel)
+        return calibrations_of(run, panel, said)
     except DataError as error:
         return (Calibration("platt", note=f"Probabilities are as they were. {error}"),) * len(run.config.panel.horizons)
 
 
-def calibrations_of(run: Run, panel: Panel) -> tuple[Calibration, ...]:
-    """What the settings ask for, one for each horizon, learned from a panel that holds the validation accounts."""
-    rows, logit = held_out(run, panel)
+def calibrations_of(run: AnyRun, panel: Panel, said: Said | None = None) -> tuple[Calibration, ...]:
+    """What the settings ask for, one for each horizon, learned from a panel that holds the validation accounts, or from
+    what was said of them already."""
+    rows, logit = held_out(run, panel) if said is None else said
     label, logit = panel.batch.label[rows], unweight(logit, positive_weight=run.positive_weight)
     known = ~np.isnan(label)
     method = run.config.train.calibration
@@ -94,14 +101,18 @@ def _fitted(logit: Float[np.ndarray, " n"], label: Float[np.ndarray, " n"], meth
     return fit_calibration(np.append(logit, logit[soft]), label, method, weights=weights)
 
 
-def held_out(run: Run, panel: Panel) -> tuple[Int[np.ndarray, " v"], Float[np.ndarray, "v H"]]:
+def held_out(run: AnyRun, panel: Panel) -> Said:
     """Log-odds of samples by parameters that did not learn from them, and which samples these are."""
     train = run.config.train
     if train.cross_validation:
         part = deal_accounts(panel, train.ensemble, seed=train.seed_of_split)
         rows = np.arange(len(part))
-        return rows, network_logits(panel, run.network, run.params)[part, rows]
+        if isinstance(run, Run):
+            return rows, network_logits(panel, run.network, run.params)[part, rows]
+        return rows, run.kept_from(panel, part)
     rows = np.flatnonzero(run.parts_of(panel.samples["account_id"]) == VALIDATION)
     if not len(rows):
         raise RunError("calibration: no account was kept from the parameters. Train with `validation` above 0.")
-    return rows, score_samples(panel, run.network, run.params)[0].logit[rows].astype(np.float64)
+    if isinstance(run, Run):
+        return rows, score_samples(panel, run.network, run.params)[0].logit[rows].astype(np.float64)
+    return rows, run.logits(panel)[rows]

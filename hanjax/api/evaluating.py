@@ -15,16 +15,16 @@ from hanjax.data.splits import take_accounts
 from hanjax.data.tables import check
 from hanjax.errors import DataError
 from hanjax.evaluation.trainings import compare_trainings
-from hanjax.run import Run
-from hanjax.scoring.scores import network_logits
+from hanjax.scoring.scores import training_logits
+from hanjax.tabular.run import AnyRun
 from hanjax.types import Panel, Scores, Tables, hard_label
 
 
 def evaluate(
-    run: Run | str | Path,
+    run: AnyRun | str | Path,
     data: Data,
     *,
-    against: Run | str | Path | None = None,
+    against: AnyRun | str | Path | None = None,
     before: Any = None,
     progress: bool = False,
 ) -> Evaluation:
@@ -72,7 +72,7 @@ def evaluate(
     return result
 
 
-def labeled_scores(run: Run, panel: Panel, *, progress: bool = False) -> Scores:
+def labeled_scores(run: AnyRun, panel: Panel, *, progress: bool = False) -> Scores:
     """Scores of a panel, with the outcome (``label``, NaN where unknown) and the ``period`` beside each account's.
 
     An outcome that is not sure is a conversion from 0.5 on.
@@ -82,7 +82,7 @@ def labeled_scores(run: Run, panel: Panel, *, progress: bool = False) -> Scores:
     return scores._replace(accounts=scores.accounts.assign(**added))
 
 
-def unseen_panel(run: Run, tables: Tables, before: Any = None) -> Panel:
+def unseen_panel(run: AnyRun, tables: Tables, before: Any = None) -> Panel:
     """The samples that a run may be tested on.
 
     Args:
@@ -107,7 +107,7 @@ def unseen_panel(run: Run, tables: Tables, before: Any = None) -> Panel:
     return make_panel(log, config.panel, run.encoding, cutoffs=(begin, end))[0]
 
 
-def _compare(run: Run, panel: Panel, other: Run, tables: Tables, before: Any) -> Comparison:
+def _compare(run: AnyRun, panel: Panel, other: AnyRun, tables: Tables, before: Any) -> Comparison:
     """Compares two models on the samples that neither has seen and whose outcome is known."""
     panels, keys = (panel, unseen_panel(other, tables, before)), panel.keys
     if panels[1].keys != keys:
@@ -124,7 +124,7 @@ def _compare(run: Run, panel: Panel, other: Run, tables: Tables, before: Any) ->
         )
     rows = common["row_first"].to_numpy(), common["row_second"].to_numpy()
     runs = (run, other)
-    logits = [network_logits(p, r.network, r.params)[:, i, 0] for r, p, i in zip(runs, panels, rows, strict=True)]
+    logits = [training_logits(r, p)[:, i, 0] for r, p, i in zip(runs, panels, rows, strict=True)]
     label = hard_label(panel.batch.label[rows[0], 0]).astype(int)
     table = compare_trainings(
         logits[0],

@@ -2,22 +2,46 @@
 
 import dataclasses
 from pathlib import Path
+from typing import NamedTuple, overload
 
 import numpy as np
+import pandas as pd
+from jaxtyping import Bool
 
-from hanjax.api.calibrating import learn_calibrations
+from hanjax.api.calibrating import held_out, learn_calibrations
 from hanjax.api.given import Data, settings_of, tables_of
 from hanjax.config import Config
 from hanjax.data.dates import parse_date
-from hanjax.data.encoding import fit_encoding
+from hanjax.data.encoding import Encoding, fit_encoding
 from hanjax.data.panel import fingerprint, make_panel
 from hanjax.data.splits import TEST, TRAIN, VALIDATION, deal_accounts, known_before, split_accounts, take_accounts
 from hanjax.data.tables import check
 from hanjax.errors import RunError
+from hanjax.evaluation.metrics import auc
 from hanjax.nn.sizes import Sizes
 from hanjax.run import Run
+from hanjax.tabular.run import AnyRun, TabularRun, read_run
+from hanjax.tabular.settings import Tabular
+from hanjax.tabular.training import losses
 from hanjax.training.losses import balanced_weight
 from hanjax.types import Panel, Tables
+
+
+@overload
+def fit(
+    data: Data,
+    out: str | Path | None = ...,
+    *,
+    config: Config | None = ...,
+    model: None = ...,
+    resume: bool = ...,
+    progress: bool = ...,
+    devices: int | None = ...,
+) -> Run: ...
+
+
+@overload
+def fit(data: Data, out: str | Path | None = ..., *, config: Config | None = ..., model: Tabular) -> TabularRun: ...
 
 
 def fit(
@@ -25,10 +49,11 @@ def fit(
     out: str | Path | None = None,
     *,
     config: Config | None = None,
+    model: Tabular | None = None,
     resume: bool = False,
     progress: bool = False,
     devices: int | None = 1,
-) -> Run:
+) -> AnyRun:
     """Trains a model on the training accounts of a data set.
 
     Accounts are split first; the test accounts are never read. Vocabulary, levels and scales are fitted on the training
@@ -38,6 +63,9 @@ def fit(
         data: tables, or their folder.
         out: the run folder; None keeps the run in memory, without checkpoints.
         config: all settings; None for the defaults, ``Config.paper()`` for the paper's.
+        model: a tabular model to train instead of the network, on the same samples of the same accounts; of the
+            settings those of the data and of the split count, and ``calibration``. It gives a
+            ``hanjax.tabular.TabularRun``, and knows no ``resume``, ``progress`` and ``devices``.
         resume: continue the training in ``out`` where it stopped, to the same bits.
         progress: show a bar with loss and AUC.
         devices: among how many devices the samples of each step are dealt; None for all, also those of other processes
@@ -61,6 +89,10 @@ def fit(
 
     Source: section 5.3 of the paper for the training, 7.1 for the split.
     """
+    if model is not None:
+        if resume:
+            raise RunError("resume: a tabular model is trained at once, and cannot be continued. Train it anew.")
+        return fit_tabular(data, out, settings_of(config, Config), model)
     from hanjax.training.checkpoint import Checkpoints  # Orbax takes a while to import
     from hanjax.training.devices import first_alone, first_process, mesh_of
     from hanjax.training.fit import fit_panel, tqdm_progress
@@ -112,8 +144,8 @@ def fit(
     return run
 
 
-def load(folder: str | Path) -> Run:
-    """Reads a trained model from its run folder.
+def load(folder: str | Path) -> AnyRun:
+    """Reads a trained model, of whichever kind, from its run folder.
 
     Args:
         folder: what ``fit`` wrote.
@@ -131,7 +163,7 @@ def load(folder: str | Path) -> Run:
         ...
         hanjax.errors.RunError: nowhere is not a run folder: it has no config.json. Make one with `hanjax fit`.
     """
-    return Run.read(folder)
+    return read_run(folder)
 
 
 def prepare(tables: Tables, config: Config) -> tuple[Run, Panel]:
@@ -144,14 +176,8 @@ def prepare(tables: Tables, config: Config) -> tuple[Run, Panel]:
     Returns:
         A run that is not trained yet, and the panel of its training and validation accounts.
     """
-    log = check(tables, config.panel)
-    if config.train.until is not None:
-        log = known_before(log, parse_date(config.train.until, config.panel.timezone, name="until"))
-    split = split_accounts(log, config.train)
-    log = take_accounts(log, (split != TEST).to_numpy())
-    training = (split[split != TEST] == TRAIN).to_numpy()
-    encoding = fit_encoding(log, config.panel, accounts=training)
-    panel, encoding = make_panel(log, config.panel, encoding, training=training)
+    given = encode_training(tables, config)
+    panel, encoding = given.panel, given.encoding
     sizes = Sizes(
         vocabulary=encoding.vocabulary,
         levels=encoding.levels,
@@ -163,14 +189,76 @@ def prepare(tables: Tables, config: Config) -> tuple[Run, Panel]:
     )
     weight = config.train.positive_weight
     if weight is None:
-        rows = training[log.account_ids.get_indexer(panel.samples["account_id"])]
-        weight = balanced_weight(panel.batch.label[rows])
+        weight = balanced_weight(panel.batch.label[given.training])
     run = Run(
         config=config,
         encoding=encoding,
         sizes=sizes,
         positive_weight=weight,
-        split=split,
+        split=given.split,
         fingerprint=fingerprint(panel, encoding),
     )
     return run, panel
+
+
+class Given(NamedTuple):
+    """What every kind of model is trained on.
+
+    Args:
+        split: the part of every account.
+        encoding: fitted on the training accounts.
+        panel: the samples of training and validation accounts.
+        training: ``[B]`` which of them are of training accounts.
+    """
+
+    split: pd.Series
+    encoding: Encoding
+    panel: Panel
+    training: Bool[np.ndarray, " B"]
+
+
+def encode_training(tables: Tables, config: Config) -> Given:
+    """Splits the accounts, and encodes those of training and validation.
+
+    Args:
+        tables: the data.
+        config: all settings.
+
+    Returns:
+        The split, the encoding, and the panel.
+    """
+    log = check(tables, config.panel)
+    if config.train.until is not None:
+        log = known_before(log, parse_date(config.train.until, config.panel.timezone, name="until"))
+    split = split_accounts(log, config.train)
+    log = take_accounts(log, (split != TEST).to_numpy())
+    training = (split[split != TEST] == TRAIN).to_numpy()
+    encoding = fit_encoding(log, config.panel, accounts=training)
+    panel, encoding = make_panel(log, config.panel, encoding, training=training)
+    return Given(split, encoding, panel, training[log.account_ids.get_indexer(panel.samples["account_id"])])
+
+
+def fit_tabular(data: Data, out: str | Path | None, config: Config, model: Tabular) -> TabularRun:
+    """What ``fit`` does if it is given a tabular model; arguments and errors are those of ``fit``."""
+    if out is not None and (Path(out) / "config.json").exists():
+        raise RunError(f"{out} already holds a run. Choose another folder.")
+    given = encode_training(tables_of(data), config)
+    run = TabularRun(
+        config=config,
+        encoding=given.encoding,
+        split=given.split,
+        tabular=model,
+        fingerprint=fingerprint(given.panel, given.encoding),
+    )
+    run.fit(given.panel, given.training)
+    if config.train.cross_validation or not given.training.all():
+        rows, logit = held_out(run, given.panel)
+        run.calibrations = learn_calibrations(run, given.panel, (rows, logit))
+        label = np.asarray(given.panel.batch.label[rows, 0], np.float64)
+        known = ~np.isnan(label)
+        area = float(auc(logit[known, 0], (label[known] > 0.5).astype(int)))
+        loss = float(losses(logit[known, 0], label[known]).mean())
+        run.metrics["validation"] = {"auc": None if np.isnan(area) else area, "log_loss": loss}
+    if out is not None:
+        run.write(out)
+    return run

@@ -7,6 +7,7 @@ from hanjax.config import Config, PanelConfig
 from hanjax.data.reading import read
 from hanjax.errors import ConfigError, DataError, RunError
 from hanjax.run import Run
+from hanjax.tabular.run import AnyRun, TabularRun, read_run
 from hanjax.types import Tables
 
 Data = Tables | str | Path
@@ -26,13 +27,13 @@ def tables_of(data: Any) -> Tables:
     return read(data)
 
 
-def run_of(run: Any) -> Run:
-    """The run given, or that of the folder."""
-    if isinstance(run, Run):
+def run_of(run: Any) -> AnyRun:
+    """The run given, of whichever kind, or that of the folder."""
+    if isinstance(run, Run | TabularRun):
         return run
     if not isinstance(run, str | Path):
         raise RunError(f"run: expected a Run or its folder, got {type(run).__name__}. The run comes before the data.")
-    return Run.read(run)
+    return read_run(run)
 
 
 def settings_of(config: Any, kind: type[Settings]) -> Settings:

@@ -16,12 +16,13 @@ from hanjax.api.explaining import explain
 from hanjax.api.given import Data, run_of, tables_of
 from hanjax.api.scoring import score_encoded
 from hanjax.data.asked import known_at
+from hanjax.data.counts import account_counts
 from hanjax.data.dates import parse_date
 from hanjax.data.panel import calendar_of, make_panel
 from hanjax.data.profile import profile
 from hanjax.data.splits import TRAIN
 from hanjax.data.tables import check
-from hanjax.errors import ConfigError, DataError
+from hanjax.errors import ConfigError, DataError, RunError
 from hanjax.report.material import Material
 from hanjax.report.page import page
 from hanjax.report.reasons import reasons_section
@@ -58,7 +59,7 @@ def write_report(
     Raises:
         ConfigError: if the number of accounts is negative, or the aspects cannot be.
         DataError: if the tables are not what they should be.
-        RunError: if the run cannot be read.
+        RunError: if the run cannot be read, or is a tabular model.
 
     Example:
         >>> import hanjax
@@ -70,6 +71,8 @@ def write_report(
     if accounts < 0:
         raise ConfigError(f"accounts: expected 0 at least, got {accounts}.")
     run, tables, out = run_of(run), tables_of(data), Path(out)
+    if not isinstance(run, Run):
+        raise RunError(f"run: the page shows what a network attends to, and the run is a {run.kind}. Give a network's.")
     config = run.config.panel
     log = check(tables, config)
     panel = make_panel(log, config, run.encoding)[0]
@@ -99,6 +102,7 @@ def write_report(
     material = Material(
         run=run,
         panel=panel,
+        counts=account_counts(panel),
         scores=score_encoded(run, panel, progress=progress),
         profile=profile(log, config, panel),
         starts=starts,

@@ -13,14 +13,16 @@ from hanjax.data.dates import observed_until
 from hanjax.data.panel import make_panel
 from hanjax.data.tables import check
 from hanjax.evaluation.calibration import apply_calibration, probability, unweight
-from hanjax.run import Run
 from hanjax.scoring import append as scoring
 from hanjax.scoring.append import Appended
 from hanjax.scoring.scores import score_run
+from hanjax.tabular.run import AnyRun
 from hanjax.types import Panel, Scores
 
 
-def score(run: Run | str | Path, data: Data, *, as_of: Any = None, raw: bool = False, progress: bool = False) -> Scores:
+def score(
+    run: AnyRun | str | Path, data: Data, *, as_of: Any = None, raw: bool = False, progress: bool = False
+) -> Scores:
     """Scores every account and each of its individuals, at every cut-off or as of one date.
 
     Args:
@@ -58,7 +60,7 @@ def score(run: Run | str | Path, data: Data, *, as_of: Any = None, raw: bool = F
 
 
 def append_scores(
-    run: Run | str | Path,
+    run: AnyRun | str | Path,
     data: Data,
     folder: str | Path,
     *,
@@ -100,7 +102,7 @@ def append_scores(
         return scoring.append_scores(run, tables_of(data), folder, raw=raw, anew=anew, progress=update)
 
 
-def score_encoded(run: Run, panel: Panel, *, raw: bool = False, progress: bool = False) -> Scores:
+def score_encoded(run: AnyRun, panel: Panel, *, raw: bool = False, progress: bool = False) -> Scores:
     """Scores every sample of a panel, and its members, with a bar if wanted."""
     with progress_bar(len(panel.samples), progress) as update:
         return score_run(run, panel, raw=raw, progress=update)
@@ -128,7 +130,7 @@ def progress_bar(samples: int | None, progress: bool) -> Iterator[Callable[[int]
             bar.close()
 
 
-def probabilities(run: Run, logit: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+def probabilities(run: AnyRun, logit: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """What a run makes of its network's log-odds for the first horizon: without the class weight, calibrated."""
     unweighted = unweight(logit, positive_weight=run.positive_weight)
     return probability(unweighted) if run.calibrations is None else apply_calibration(run.calibrations[0], unweighted)

@@ -14,7 +14,8 @@ from hanjax.data.panel import make_panel
 from hanjax.data.tables import check
 from hanjax.errors import ConfigError, DataError
 from hanjax.run import Run
-from hanjax.scoring.scores import score_samples
+from hanjax.run.base import BaseRun
+from hanjax.scoring.scores import run_samples
 from hanjax.types import Panel, Tables
 
 _DONE = {"delete": "deleted", "change": "changed", "add": "added to"}
@@ -26,7 +27,7 @@ _TABLES = ("sequences", "windows", "individuals", "accounts", "counts", "count_w
 _WEEK = 7 * 86_400_000_000
 
 
-def check_no_future(run: Run, tables: Tables, *, cutoffs: int = 5, seed: int = 0, scores: bool = True) -> Verdict:
+def check_no_future(run: BaseRun, tables: Tables, *, cutoffs: int = 5, seed: int = 0, scores: bool = True) -> Verdict:
     """Alters everything after some cut-offs, and looks whether anything up to them is encoded or scored differently.
 
     For each cut-off c, tables T, and tables T' that agree with T on all that was known before c:
@@ -65,7 +66,7 @@ def check_no_future(run: Run, tables: Tables, *, cutoffs: int = 5, seed: int = 0
     if cutoffs < 1:
         raise ConfigError(f"cutoffs: expected at least 1, got {cutoffs}.")
     futures = _Futures(run, tables, seed)
-    wanted = futures.scores(futures.panel) if scores and run.params is not None else None
+    wanted = futures.scores(futures.panel) if scores and run.trained else None
     drawn = np.random.default_rng(seed).choice(futures.cutoffs, min(cutoffs, len(futures.cutoffs)), replace=False)
     drawn = np.sort(drawn).tolist()
     leaks: list[tuple[int, How, Difference]] = []
@@ -131,7 +132,7 @@ class Difference(NamedTuple):
 class _Futures:
     """A data set's panel, and panels of what the data set would be had its future been another one."""
 
-    def __init__(self, run: Run, tables: Tables, seed: int):
+    def __init__(self, run: BaseRun, tables: Tables, seed: int):
         config = run.config.panel
         log = check(tables, config)
         self.run, self.seed = run, seed
@@ -189,9 +190,10 @@ class _Futures:
             missing = 5 * len(getattr(own, name)) // 4 - len(table)
             tables[name] = np.pad(table, [(0, max(missing, 0)), (0, 0)])
         panel = panel._replace(batch=batch._replace(**tables))
-        found = score_samples(panel, self.run.network, self.run.params)[0]
+        found = run_samples(self.run, panel)[0]
         logits = np.concatenate([found.logit, found.member_logit.reshape(len(found.logit), -1)], axis=1)
-        return np.concatenate([np.exp(-np.logaddexp(0, -logits.astype(np.float64))), found.member_share], axis=1)
+        shares = [found.member_share] if isinstance(self.run, Run) else []  # no other has any
+        return np.concatenate([np.exp(-np.logaddexp(0, -logits.astype(np.float64))), *shares], axis=1)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from hanjax.errors import ConfigError
 from hanjax.nn.functional import Network, Params
 from hanjax.nn.sizes import Sizes
 from hanjax.run import Run
+from hanjax.run.base import BaseRun
 from hanjax.types import OF_SAMPLES, Batch, Output
 
 _SAMPLES, _ROWS, _WINDOW, _LENGTH = 8, 12, 3, 4
@@ -68,7 +69,7 @@ def check_mask_invariance(
         True
     """
     window, length = _WINDOW, _LENGTH
-    if isinstance(model, Run):
+    if isinstance(model, BaseRun):  # one without a network says so
         params, sizes = model.params, model.sizes
         window, length = model.config.panel.window, model.config.panel.max_activities
         model = model.network

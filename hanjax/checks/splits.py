@@ -6,13 +6,13 @@ from hanjax.checks.verdict import Verdict
 from hanjax.data.frames import frames
 from hanjax.data.ids import check_ids
 from hanjax.data.splits import TEST, TRAIN, VALIDATION
-from hanjax.run import Run
+from hanjax.run.base import BaseRun
 from hanjax.types import Tables
 
 _PARTS = (TRAIN, VALIDATION, TEST)
 
 
-def check_split(run: Run, tables: Tables | None = None) -> Verdict:
+def check_split(run: BaseRun, tables: Tables | None = None) -> Verdict:
     """Looks whether each account, and each individual of the data, is in one part of the split alone.
 
     Args:

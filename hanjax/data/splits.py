@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Shaped
 
 from hanjax.config import TrainConfig
 from hanjax.data.log import ALWAYS, NEVER, Log
@@ -90,9 +90,33 @@ def deal_accounts(panel: Panel, parts: int, *, seed: int) -> Int[np.ndarray, " b
         >>> sorted(set(deal_accounts(panel, 3, seed=0).tolist()))
         [0, 1, 2]
     """
-    account, ids = pd.factorize(panel.samples["account_id"])
+    return deal(panel.samples["account_id"], panel.batch.label[:, 0] >= 0.5, parts, seed=seed)
+
+
+def deal(
+    accounts: Shaped[np.ndarray, " n"], positive: Bool[np.ndarray, " n"], parts: int, *, seed: int
+) -> Int[np.ndarray, " n"]:
+    """Deals samples into equal parts by whole accounts, those with a positive sample and the others for themselves.
+
+    Args:
+        accounts: ``[n]`` each sample's account.
+        positive: ``[n]`` which samples are positive.
+        parts: how many parts.
+        seed: of the deal.
+
+    Returns:
+        The part of each sample, from 0 on.
+
+    Example:
+        >>> import numpy as np
+        >>> from hanjax.data.splits import deal
+        >>> part = deal(np.array(["a", "b", "a", "c"]), np.array([False, True, False, True]), 2, seed=0)
+        >>> bool(part[0] == part[2] and part[1] != part[3])
+        True
+    """
+    account, ids = pd.factorize(accounts)
     converts = np.zeros(len(ids), bool)
-    converts[account[panel.batch.label[:, 0] >= 0.5]] = True
+    converts[account[positive]] = True
     order = np.random.default_rng(seed).permutation(len(ids))
     part = np.empty(len(ids), np.int32)
     part[order[np.argsort(~converts[order], kind="stable")]] = np.arange(len(ids)) % parts

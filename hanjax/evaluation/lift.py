@@ -98,18 +98,71 @@ def lift(
         1  Medium      8.0          2.0  0.25  1.67  0.49  3.48
         2     Low     28.0          3.0  0.11  0.71  0.27  1.16
     """
-    names, edges = _edges(shares)
     given = samples_of(scores, labels, accounts, periods, where=where)
+    weights = account_weights(len(given.names), resamples=resamples, seed=seed)
+    rows = [
+        [one.name, one.samples, one.conversions, one.conversions / one.samples if one.samples else np.nan,
+         one.lift, one.low, one.high]
+        for one in tier_lifts(given, weights, shares=shares, level=level)
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["tier", "samples", "conversions", "rate", "lift", "low", "high"])
+
+
+class TierLift(NamedTuple):
+    """The lift of one tier.
+
+    Args:
+        name: of the tier.
+        samples: in it, with fractions where ties are shared.
+        conversions: among them.
+        lift: rate in the tier / rate among all; NaN where the tier is empty or nobody converts, like the rest.
+        low: lower end of its interval.
+        high: upper end.
+        resampled: ``[R]`` the lift under each weighting of the accounts, which stay in their tiers.
+    """
+
+    name: str
+    samples: float
+    conversions: float
+    lift: float
+    low: float
+    high: float
+    resampled: Float[np.ndarray, " R"]
+
+
+def tier_lifts(
+    given: Samples, weights: Float[np.ndarray, "R A"], *, shares: Tiers = TIERS, level: float = 0.95
+) -> list[TierLift]:
+    """The lift of every tier, under weightings of the accounts that the caller chooses; see ``lift``.
+
+    Args:
+        given: the samples, with their periods.
+        weights: ``[R, A]`` how much each account counts.
+        shares: name and share of each tier, best first.
+        level: of the intervals.
+
+    Returns:
+        One a tier, best first.
+
+    Example:
+        >>> import numpy as np
+        >>> from hanjax.evaluation.lift import tier_lifts
+        >>> from hanjax.evaluation.resampling import samples_of
+        >>> given = samples_of([0.9, 0.5, 0.2, 0.1], [1, 0, 0, 0], [0, 1, 2, 3])
+        >>> tier_lifts(given, np.ones((2, 4)), shares=[("Top", 0.25)])[0].resampled.tolist()
+        [4.0, 4.0]
+    """
+    names, edges = _edges(shares)
     begin, end = _places(given)
     n, total = len(given.labels), int(given.labels.sum())
-    weights = account_weights(len(given.names), resamples=resamples, seed=seed)
     drawn = weights @ np.bincount(given.accounts, given.labels, len(given.names))
-    rows = []
+    found = []
     for name, low, high in zip(names, edges[:-1], edges[1:], strict=True):
         inside = _inside(begin, end, low, high)
         samples, conversions = inside.sum(), (inside * given.labels).sum()
         if not samples or not total:
-            rows.append([name, samples, conversions, conversions / samples if samples else np.nan, *[np.nan] * 3])
+            nothing = np.full(len(weights), np.nan)
+            found.append(TierLift(name, samples, conversions, np.nan, np.nan, np.nan, nothing))
             continue
         # Whole numbers, weighed only then: where everybody ties, the sums are 0 to the bit.
         values, of_value = np.unique(inside, return_inverse=True)
@@ -119,9 +172,12 @@ def lift(
         share = interval(
             min(conversions / total, 1.0), captured, level=level, positives=given.carriers, measure="share"
         )
-        ends = [bound * n / samples for bound in (share.low, share.high)]
-        rows.append([name, samples, conversions, conversions / samples, 1 + excess / (total * samples), *ends])
-    return pd.DataFrame(rows, columns=["tier", "samples", "conversions", "rate", "lift", "low", "high"])
+        scale = n / samples
+        value = 1 + excess / (total * samples)
+        found.append(
+            TierLift(name, samples, conversions, value, share.low * scale, share.high * scale, captured * scale)
+        )
+    return found
 
 
 class LiftDifference(NamedTuple):
@@ -180,24 +236,12 @@ def lift_difference(
         >>> round(found.first, 2), round(found.second, 2), round(found.difference.p, 2)
         (4.0, 2.0, 0.18)
     """
-    _, edges = _edges([("top", share)])
-    parts = []
-    for scores in (first, second):
-        given = samples_of(scores, labels, accounts, periods, where=where)
-        inside = _inside(*_places(given), edges[0], edges[1])
-        captured, samples = (np.bincount(given.accounts, inside * x, len(given.names)) for x in (given.labels, 1))
-        parts.append((captured, samples))
-    weights = account_weights(len(given.names), resamples=resamples, seed=seed)
-    converts, everybody = (np.bincount(given.accounts, x, len(given.names)) for x in (given.labels, None))
-
-    def lifts_of(weights: Float[np.ndarray, "r a"]) -> Float[np.ndarray, "2 r"]:
-        with np.errstate(invalid="ignore", divide="ignore"):  # a resample without a conversion, or an empty tier
-            rate = (weights @ converts) / (weights @ everybody)
-            return np.stack([(weights @ captured) / (weights @ samples) / rate for captured, samples in parts])
-
-    lifts, drawn = lifts_of(np.ones((1, len(given.names))))[:, 0], lifts_of(weights)
-    found = difference(lifts[0] - lifts[1], drawn[0] - drawn[1], level=level, positives=given.carriers)
-    return LiftDifference(float(lifts[0]), float(lifts[1]), found)
+    given = [samples_of(scores, labels, accounts, periods, where=where) for scores in (first, second)]
+    weights = account_weights(len(given[0].names), resamples=resamples, seed=seed)
+    one, other = (tier_lifts(samples, weights, shares=[("top", share)])[0] for samples in given)
+    drawn = one.resampled - other.resampled
+    found = difference(one.lift - other.lift, drawn, level=level, positives=given[0].carriers)
+    return LiftDifference(one.lift, other.lift, found)
 
 
 def gains(
@@ -307,13 +351,6 @@ def _places(given: Samples) -> tuple[Float[np.ndarray, " N"], Float[np.ndarray, 
     size = by_period.transform("size").to_numpy()
     begin = by_period.rank(method="min", ascending=False).to_numpy() - 1
     return begin / size, by_period.rank(method="max", ascending=False).to_numpy() / size
-
-
-def _inside(
-    begin: Float[np.ndarray, " N"], end: Float[np.ndarray, " N"], low: float, high: float
-) -> Float[np.ndarray, " N"]:
-    """The part of each sample that lies between two edges, from 0 to 1."""
-    return np.maximum(np.minimum(end, high) - np.maximum(begin, low), 0) / (end - begin)
 
 
 def _found(given: Samples, contacted: Shaped[np.ndarray, " k"]) -> tuple[Float[np.ndarray, " k"], ...]:

@@ -30,52 +30,21 @@ class Baseline(NamedTuple):
     probabilities: bool = False
 
 
-def account_counts(panel: Panel) -> pd.DataFrame:
-    """A handful of counts of each sample, from what the network is given of it.
-
-    Args:
-        panel: the samples.
-
-    Returns:
-        One row a sample: ``activities`` of all members within the window, ``latest`` of these in its last period,
-        ``active_members``, ``members``, and ``recency``: periods since the latest activity, one more than the window
-        has where there was none; NaN where the panel does not say which periods a window holds.
-    """
-    batch = panel.batch
-    if batch.counts is None:
-        volume = np.asarray(batch.activity_mask).sum(axis=1)[batch.windows]
-    else:
-        volume = batch.counts.sum(axis=1)[batch.count_windows]
-    of_window, periods = volume.sum(axis=1), batch.windows.shape[1]
-    if batch.window_ages is None:
-        ages = np.broadcast_to(np.arange(periods, 0, -1), batch.windows.shape)
-    else:
-        ages = batch.window_ages
-    age = np.where(batch.windows > 0, ages, np.iinfo(np.int16).max).min(axis=1)  # of a quiet window, the largest
-    recency = age[batch.member_windows].min(axis=1, initial=np.iinfo(np.int16).max)
-    return pd.DataFrame(
-        {
-            "activities": of_window[batch.member_windows].sum(axis=1),
-            "latest": volume[:, -1][batch.member_windows].sum(axis=1),
-            "active_members": (of_window[batch.member_windows] > 0).sum(axis=1),
-            "members": np.asarray(batch.member_mask).sum(axis=1),
-            "recency": np.minimum(recency, periods + 1).astype(float),
-        }
-    )
-
-
-def baselines(panel: Panel, training: Bool[np.ndarray, " B"], *, recency: bool = True) -> tuple[list[Baseline], str]:
+def baselines(
+    panel: Panel, counts: pd.DataFrame, training: Bool[np.ndarray, " B"], *, recency: bool = True
+) -> tuple[list[Baseline], str]:
     """Simple scores of every sample of a panel.
 
     Args:
         panel: the samples.
+        counts: of each of them, as ``hanjax.data.counts.account_counts`` gives them.
         training: ``[B]`` the samples that may be learned from.
         recency: whether the panel's windows tell how long ago an activity was.
 
     Returns:
         The baselines; and what is missing among them, in a sentence, empty if nothing.
     """
-    counts = account_counts(panel) if recency else account_counts(panel).drop(columns="recency")
+    counts = counts if recency else counts.drop(columns="recency")
     found = [Baseline("activities in the window", counts["activities"].to_numpy(float))]
     missing = ""
     if recency:

@@ -20,6 +20,7 @@ class Material(NamedTuple):
     Args:
         run: the trained model and what belongs to it.
         panel: all samples of the data.
+        counts: of these samples, row by row, as ``hanjax.data.counts.account_counts`` gives them.
         scores: of these samples, row by row, and of their members.
         profile: what the data hold, and what was left out of them.
         starts: ``[P + 1]`` start of each period of the panel, and the end of the last one.
@@ -33,6 +34,7 @@ class Material(NamedTuple):
 
     run: "Run"
     panel: Panel
+    counts: pd.DataFrame
     scores: Scores
     profile: "Profile"
     starts: pd.DatetimeIndex

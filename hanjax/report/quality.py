@@ -64,7 +64,7 @@ def quality_of(material: Material) -> Quality | None:
         return None
     panel = material.panel
     tells = material.run.config.panel.window_kind == "calendar" or panel.batch.window_ages is not None
-    others, missing = baselines(panel, material.training, recency=tells)
+    others, missing = baselines(panel, material.counts, material.training, recency=tells)
     keys = panel.keys
     rows = panel.samples[keys].assign(row=np.arange(len(panel.samples)))
     rows = evaluation.known[keys].merge(rows, on=keys, how="left", validate="one_to_one")["row"].to_numpy()

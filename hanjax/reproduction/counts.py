@@ -5,11 +5,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from hanjax.data.counts import activity_counts, level_shares, mean_and_maximum
 from hanjax.errors import DataError
 from hanjax.reproduction.worlds import Panels, World
 from hanjax.types import Panel
-
-_CHUNK = 4096
 
 
 def features(panel: Panel, *, levels: tuple[int, ...] = ()) -> Float[np.ndarray, "b f"]:
@@ -28,24 +27,13 @@ def features(panel: Panel, *, levels: tuple[int, ...] = ()) -> Float[np.ndarray,
         DataError: if the panel holds no volumes.
     """
     batch = panel.batch
-    if batch.counts is None or batch.count_windows is None:
+    if batch.counts is None:
         raise DataError("counts: the panel has no volumes; encode it with `volumes`.")
-    # Level 0 is padding, so that the places without a member add nothing.
-    of_level = [batch.individuals[:, f, None] == np.arange(1, levels[f]) for f in range(len(levels))]
-    indicators = np.concatenate([np.zeros((len(batch.individuals), 0)), *of_level], axis=1)
-    summed, held = [], []
-    for begin in range(0, len(batch.member_windows), _CHUNK):
-        windows = batch.count_windows[batch.member_windows[begin : begin + _CHUNK]]
-        summed.append(np.stack([batch.counts[windows[:, :, w]].sum(axis=1) for w in range(windows.shape[2])], axis=1))
-        held.append(indicators[batch.members[begin : begin + _CHUNK]].sum(axis=1))
-    counts = np.log1p(np.concatenate(summed)).reshape(len(batch.members), -1)
-    members = batch.member_mask.sum(axis=1, keepdims=True)
+    counts = np.log1p(activity_counts(batch, vocabulary=batch.counts.shape[1])).reshape(len(batch.members), -1)
     numbers = [] if batch.account_numbers is None else [batch.account_numbers]
-    if batch.member_numbers is not None:
-        there = batch.member_mask[..., None]
-        numbers.append(batch.member_numbers.sum(axis=1) / members)
-        numbers.append(np.where(there, batch.member_numbers, -np.inf).max(axis=1))
-    parts = [counts, members, batch.accounts[batch.account], *numbers, np.concatenate(held) / members]
+    numbers += mean_and_maximum(batch)
+    members = np.asarray(batch.member_mask).sum(axis=1, keepdims=True)
+    parts = [counts, members, batch.accounts[batch.account], *numbers, level_shares(batch, levels)]
     return np.concatenate(parts, axis=1).astype(np.float32)
 
 

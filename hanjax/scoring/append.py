@@ -17,10 +17,10 @@ from hanjax.data.recent import take_recent
 from hanjax.data.samples import Span, find_presence, find_span
 from hanjax.data.tables import check
 from hanjax.errors import DataError, RunError
-from hanjax.run import Run
 from hanjax.scoring.folder import Stored, identity, read_folder, write_folder
 from hanjax.scoring.merging import account_codes, locate, merge
 from hanjax.scoring.scores import score_run
+from hanjax.tabular.run import AnyRun
 from hanjax.types import Scores, Tables
 
 
@@ -89,7 +89,7 @@ class _Plan(NamedTuple):
 
 
 def append_scores(
-    run: Run,
+    run: AnyRun,
     data: Tables | Log,
     folder: str | Path,
     *,
@@ -130,7 +130,7 @@ def append_scores(
         >>> first.counts.new, again.counts.unchanged, len(again.scores.accounts)
         (60, 60, 0)
     """
-    if run.params is None:
+    if not run.trained:
         raise RunError("The run holds no trained parameters. Train it with `fit` first.")
     log = check(data, run.config.panel) if isinstance(data, Tables) else data
     if log.outcomes is not None:
@@ -172,7 +172,7 @@ def append_scores(
 
 
 def _of_outcomes(
-    run: Run, log: Log, folder: Path, *, raw: bool, anew: bool, progress: Callable[[int], object] | None
+    run: AnyRun, log: Log, folder: Path, *, raw: bool, anew: bool, progress: Callable[[int], object] | None
 ) -> Appended:
     """Scores all rows of a log's outcomes; nothing is kept by which others could be added."""
     if not anew:
@@ -248,7 +248,7 @@ def _state(log: Log, calendar: Calendar, span: Span, digests: Digests) -> pa.Tab
 
 
 def _score(
-    run: Run,
+    run: AnyRun,
     log: Log,
     calendar: Calendar,
     earliest: Int[np.ndarray, " a"],

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from hanjax import __version__
 from hanjax.errors import RunError
-from hanjax.run import Run
+from hanjax.tabular.run import AnyRun, TabularRun
 
 FORMAT = 1
 """Raised whenever a state written before can no longer be used."""
@@ -47,7 +47,7 @@ class Stored(NamedTuple):
     state: pa.Table
 
 
-def identity(run: Run, *, raw: bool) -> dict[str, str | bool]:
+def identity(run: AnyRun, *, raw: bool) -> dict[str, str | bool]:
     """What makes scores those of a model and of settings, so that no others are added to them."""
     network = {
         "panel": run.config.to_dict()["panel"],
@@ -57,6 +57,9 @@ def identity(run: Run, *, raw: bool) -> dict[str, str | bool]:
         "calibrations": [one.to_dict() for one in run.calibrations or ()],
     }
     digest = hashlib.sha256(json.dumps(network).encode())
+    if isinstance(run, TabularRun):
+        digest.update(json.dumps(run.identity()).encode())
+        return {"model": digest.hexdigest(), "raw": raw}
     for path, leaf in jax.tree_util.tree_leaves_with_path(run.params):
         digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode() + np.asarray(leaf).tobytes())
     return {"model": digest.hexdigest(), "raw": raw}

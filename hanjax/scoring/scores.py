@@ -18,6 +18,7 @@ from hanjax.evaluation.calibration import Calibration, apply_calibration, probab
 from hanjax.nn.functional import Network
 from hanjax.nn.han import Scored
 from hanjax.run import Run
+from hanjax.tabular.run import AnyRun
 from hanjax.types import OF_SAMPLES, Batch, Panel, Scores
 
 _ON_A_CPU, _ON_AN_ACCELERATOR = (4096, 512), (65536, 8192)
@@ -75,18 +76,15 @@ def score_panel(
         rank_in_account, attention; and the segments of outcomes, which tell rows of one account and cut-off apart.
     """
     found, attention = score_samples(panel, network, params, progress=progress)
-
-    def probabilities(logit: Float[np.ndarray, " n"], horizon: int) -> Float[np.ndarray, " n"]:
-        if raw:
-            return probability(logit)
-        unweighted = unweight(logit, positive_weight=positive_weight)
-        return probability(unweighted) if calibrations is None else apply_calibration(calibrations[horizon], unweighted)
-
-    return _frames(panel, found, attention, horizons, probabilities)
+    return _frames(panel, found, attention, horizons, _probabilities(positive_weight, calibrations, raw))
 
 
-def score_run(run: Run, panel: Panel, *, raw: bool = False, progress: Callable[[int], object] | None = None) -> Scores:
-    """Scores every sample of a panel, and its members, with a trained run; see ``score_panel``.
+def score_run(
+    run: AnyRun, panel: Panel, *, raw: bool = False, progress: Callable[[int], object] | None = None
+) -> Scores:
+    """Scores every sample of a panel, and its members, with a trained run of either kind; see ``score_panel``.
+
+    A tabular model has no shares: there, ``share`` and ``attention`` are NaN.
 
     Args:
         run: the model.
@@ -97,18 +95,49 @@ def score_run(run: Run, panel: Panel, *, raw: bool = False, progress: Callable[[
     Raises:
         RunError: if the run is not trained.
     """
-    if run.params is None:
+    found, attention = run_samples(run, panel, progress=progress)
+    probabilities = _probabilities(run.positive_weight, run.calibrations, raw)
+    return _frames(panel, found, attention, run.config.panel.horizons, probabilities)
+
+
+def run_samples(
+    run: AnyRun, panel: Panel, *, progress: Callable[[int], object] | None = None
+) -> tuple[Scored, Float[np.ndarray, "M W"]]:
+    """Log-odds of every sample of a panel and of its members by a trained run of either kind; see ``score_samples``.
+
+    Args:
+        run: the model; a tabular one has no shares, which are NaN.
+        panel: the samples, encoded with the run's encoding.
+        progress: called with the number of samples just scored.
+
+    Raises:
+        RunError: if the run is not trained.
+    """
+    if not run.trained:
         raise RunError("The run holds no trained parameters. Train it with `fit` first.")
-    return score_panel(
-        panel,
-        run.network,
-        run.params,
-        positive_weight=run.positive_weight,
-        horizons=run.config.panel.horizons,
-        calibrations=run.calibrations,
-        raw=raw,
-        progress=progress,
+    if isinstance(run, Run):
+        return score_samples(panel, run.network, run.params, progress=progress)
+    scored = Scored(
+        logit=run.logits(panel),
+        member_share=np.full(panel.batch.members.shape, np.nan),
+        member_logit=run.member_logits(panel),
     )
+    if progress is not None:
+        progress(len(panel.samples))
+    return scored, np.full(panel.batch.windows.shape, np.nan)
+
+
+def training_logits(run: AnyRun, panel: Panel) -> Float[np.ndarray, "n B H"]:
+    """What each training of a run says of every sample: each network of an ensemble, or the one tabular model.
+
+    Args:
+        run: the model.
+        panel: the samples, encoded with the run's encoding.
+
+    Returns:
+        Log-odds, with the weight of the loss still in them.
+    """
+    return network_logits(panel, run.network, run.params) if isinstance(run, Run) else run.logits(panel)[None]
 
 
 def score_samples(
@@ -171,6 +200,20 @@ def network_logits(panel: Panel, network: Network, params: PyTree) -> Float[np.n
         logit = _of_each(network)(params, batch)
         parts.append(np.moveaxis(np.asarray(logit, np.float64).reshape(-1, *logit.shape[-2:]), 0, 1))
     return np.moveaxis(plan.restored(np.stack(parts)), 1, 0)
+
+
+def _probabilities(
+    positive_weight: float, calibrations: Sequence[Calibration] | None, raw: bool
+) -> Callable[[Float[np.ndarray, " n"], int], Float[np.ndarray, " n"]]:
+    """What makes probabilities of a horizon's log-odds."""
+
+    def probabilities(logit: Float[np.ndarray, " n"], horizon: int) -> Float[np.ndarray, " n"]:
+        if raw:
+            return probability(logit)
+        unweighted = unweight(logit, positive_weight=positive_weight)
+        return probability(unweighted) if calibrations is None else apply_calibration(calibrations[horizon], unweighted)
+
+    return probabilities
 
 
 def _of(batch: Batch, rows: np.ndarray, places: int) -> Batch:

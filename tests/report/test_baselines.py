@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
+from hanjax.data.counts import account_counts
 from hanjax.data.panel import make_panel
 from hanjax.data.tables import check
-from hanjax.report.baselines import Baseline, account_counts, baselines, beside
+from hanjax.report.baselines import Baseline, baselines, beside
 from tests import trained
 
 
@@ -52,12 +53,12 @@ def test_counts_are_those_of_slow_loops(settings):
 def test_the_regression_learns_from_the_training_samples_alone():
     panel = trained.panel()
     training = trained.trained().parts_of(panel.samples["account_id"]) == "train"
-    found, missing = baselines(panel, training)
+    found, missing = baselines(panel, account_counts(panel), training)
     assert [one.probabilities for one in found] == [False, False, True] and not missing
     turned = panel._replace(
         batch=panel.batch._replace(label=np.where(training[:, None], panel.batch.label, 1 - panel.batch.label))
     )
-    np.testing.assert_array_equal(baselines(turned, training)[0][2].scores, found[2].scores)
+    np.testing.assert_array_equal(baselines(turned, account_counts(turned), training)[0][2].scores, found[2].scores)
     known = training & ~np.isnan(panel.batch.label[:, 0])
     mean, rate = found[2].scores[known].mean(), panel.batch.label[known, 0].mean()
     assert mean == pytest.approx(rate, rel=1e-3)  # that of a regression with an intercept on its own samples
@@ -65,7 +66,7 @@ def test_the_regression_learns_from_the_training_samples_alone():
 
 def test_without_both_outcomes_to_learn_from_there_is_no_regression():
     panel = trained.panel()
-    found, missing = baselines(panel, np.zeros(len(panel.samples), bool), recency=False)
+    found, missing = baselines(panel, account_counts(panel), np.zeros(len(panel.samples), bool), recency=False)
     assert [one.name for one in found] == ["activities in the window"] and "no logistic regression" in missing
     assert "Recency is no baseline here" in missing
 
@@ -83,7 +84,7 @@ def test_measures_are_those_of_scikit_learn():
             "label": label[known].astype(int),
         }
     ).reset_index(drop=True)
-    found, _ = baselines(panel, known)
+    found, _ = baselines(panel, account_counts(panel), known)
     others = [one._replace(scores=one.scores[known]) for one in found]
     result = beside(scores, others, model="mine", resamples=200)
     table = result.table.set_index(["model", "measure"])
