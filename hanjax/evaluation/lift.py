@@ -158,7 +158,7 @@ def tier_lifts(
     drawn = weights @ np.bincount(given.accounts, given.labels, len(given.names))
     found = []
     for name, low, high in zip(names, edges[:-1], edges[1:], strict=True):
-        inside = _inside(begin, end, low, high)
+        inside = np.maximum(np.minimum(end, high) - np.maximum(begin, low), 0) / (end - begin)
         samples, conversions = inside.sum(), (inside * given.labels).sum()
         if not samples or not total:
             nothing = np.full(len(weights), np.nan)
