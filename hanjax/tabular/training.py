@@ -72,9 +72,7 @@ def train(
     return Trained(tuple(models), search)
 
 
-def held_out(
-    said: Callable[[np.ndarray, np.ndarray], np.ndarray], part: Int[np.ndarray, " n"]
-) -> np.ndarray:
+def held_out(said: Callable[[np.ndarray, np.ndarray], np.ndarray], part: Int[np.ndarray, " n"]) -> np.ndarray:
     """What models say of the parts that each of them was kept from.
 
     Args:
