@@ -251,13 +251,14 @@ def fit_tabular(data: Data, out: str | Path | None, config: Config, model: Tabul
         fingerprint=fingerprint(given.panel, given.encoding),
     )
     run.fit(given.panel, given.training)
-    if config.train.cross_validation or not given.training.all():
-        rows, logit = held_out(run, given.panel)
-        run.calibrations = learn_calibrations(run, given.panel, (rows, logit))
+    said = held_out(run, given.panel) if config.train.cross_validation or not given.training.all() else None
+    run.calibrations = learn_calibrations(run, given.panel, said)
+    if said is not None:
+        rows, logit = said
         label = np.asarray(given.panel.batch.label[rows, 0], np.float64)
         known = ~np.isnan(label)
-        area = float(auc(logit[known, 0], (label[known] > 0.5).astype(int)))
-        loss = float(losses(logit[known, 0], label[known]).mean())
+        area = float(auc(logit[:, 0], (label > 0.5).astype(int), where=known))
+        loss = float(losses(logit[known, 0], label[known]).mean()) if known.any() else None
         run.metrics["validation"] = {"auc": None if np.isnan(area) else area, "log_loss": loss}
     if out is not None:
         run.write(out)

@@ -121,12 +121,12 @@ def leaderboard(
 
 
 def _scored(run: AnyRun, panel: Any) -> pd.DataFrame:
-    """Account, cut-off, outcome and probability of a panel's samples whose outcome is known."""
+    """Account, cut-off, outcome and probability of a panel's samples whose outcome is known, and no share of one."""
     score = probabilities(run, training_logits(run, panel).mean(axis=0)[:, 0])
     found = panel.samples[["account_id", "cutoff"]].assign(label=hard_label(panel.batch.label[:, 0]), score=score)
     # Several outcomes of one account and date are told apart by their order, which the tables give them.
     found["place"] = found.groupby(["account_id", "cutoff"], sort=False).cumcount()
-    return found[found["label"].notna()]
+    return found[found["label"].isin((0, 1))]
 
 
 def _common(scored: dict[str, pd.DataFrame]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from hanjax.data.counts import activity_counts, level_shares, mean_and_maximum
 from hanjax.errors import DataError
 from hanjax.reproduction.worlds import Panels, World
+from hanjax.tabular.estimators import SMALL_TREES
 from hanjax.types import Panel
 
 
@@ -82,15 +83,7 @@ def fit_counts(kind: str, panels: Panels, seed: int, *, choose: bool = False) ->
     if kind == "regression":
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     else:
-        # Small trees, held back: with the usual 31 leaves, some dozens of conversions are learned by heart.
-        model = HistGradientBoostingClassifier(
-            max_iter=150,
-            learning_rate=0.03,
-            max_leaf_nodes=8,
-            min_samples_leaf=50,
-            l2_regularization=5.0,
-            random_state=seed,
-        )
+        model = HistGradientBoostingClassifier(**SMALL_TREES, random_state=seed)
     levels = panels.sizes.levels if choose else ()
     label = panels.train.batch.label[:, 0]
     known = ~np.isnan(label)

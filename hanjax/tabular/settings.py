@@ -1,6 +1,7 @@
 """Which tabular model is trained, and how."""
 
 import json
+import math
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal
 
@@ -65,9 +66,13 @@ class Tabular:
                 raise ConfigError(
                     f"{name}: {error}; a run folder can hold numbers, texts, lists and True, False and None alone."
                 ) from error
-        regression = self.algorithm not in ("linear_regression", "logistic_regression")
-        fits = regression or (self.task == "regression") == (self.algorithm == "linear_regression")
-        require(fits, "task", self.task, f"the other one, because of algorithm={self.algorithm!r}")
+        only = {"logistic_regression": "classification", "linear_regression": "regression"}
+        require(
+            self.task == only.get(self.algorithm, self.task),
+            "task",
+            self.task,
+            f"the other one, because of algorithm={self.algorithm!r}",
+        )
         for name, lists in (("grid", self.grid), ("components", self.components)):
             for key, value in lists.items():
                 require(isinstance(value, list) and len(value) > 0, f"{name}[{key!r}]", value, "a list, not empty")
@@ -77,10 +82,9 @@ class Tabular:
         both = sorted(set(self.options) & set(self.grid))
         require(not both, "grid", both, "parameters that `options` does not fix")
         for aspect, weight in self.weights.items():
-            number = isinstance(weight, int | float) and not isinstance(weight, bool)
-            least = 0 if self.combine == "probability" else float("-inf")
-            require(number and least <= weight < float("inf"), f"weights[{aspect!r}]", weight, "a number, 0 at least"
-                    if least == 0 else "a number")  # fmt: skip
+            number = isinstance(weight, int | float) and not isinstance(weight, bool) and math.isfinite(weight)
+            least, expected = (0, "a number, 0 at least") if self.combine == "probability" else (-math.inf, "a number")
+            require(number and weight >= least, f"weights[{aspect!r}]", weight, expected)
         some = not self.weights or self.combine == "log odds" or sum(self.weights.values()) > 0
         require(some, "weights", self.weights, "one above 0 at least")
         require(bool(self.components) or not self.weights, "weights", self.weights, "none, as there are no components")
