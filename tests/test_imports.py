@@ -32,7 +32,7 @@ ALLOWED = {
     "report": BASE | {"plot", "evaluation", "scoring"},
     "checks": BASE | {"scoring", "data", "nn", "run", "features"},
     "labels": BASE | {"data", "evaluation"},
-    "features": BASE | {"data", "plot"},
+    "features": BASE | {"data", "evaluation", "plot"},
     "tabular": BASE | {"data", "evaluation", "run"},
     "explain": BASE | {"nn", "data", "evaluation", "run", "tabular", "scoring"},
     "monitoring": BASE | {"data", "evaluation", "plot", "report"},
