@@ -1,33 +1,66 @@
 """Values of features by loops over rows, with pandas' own periods: slow, and independent of DuckDB and the calendar."""
 
+from functools import cache
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
 PERIODS = {"day": "D", "week": "W-SAT", "month": "M"}
 SQL = {
-    "sum(amount)": lambda rows: rows["amount"].sum(min_count=1),
-    "avg(amount)": lambda rows: rows["amount"].mean(),
-    "max(amount)": lambda rows: rows["amount"].max(),
-    "count(*)": lambda rows: len(rows),
-    "count(amount)": lambda rows: rows["amount"].notna().sum(),
-    "min(days_before)": lambda rows: rows["days_before"].min(),
-    "last(amount)": lambda rows: rows["amount"].iloc[-1],
-    "count(DISTINCT product)": lambda rows: rows["product"].nunique(),
+    "sum(amount)": lambda rows: sum(amounts(rows)) if amounts(rows) else None,
+    "avg(amount)": lambda rows: sum(amounts(rows)) / len(amounts(rows)) if amounts(rows) else None,
+    "max(amount)": lambda rows: max(amounts(rows), default=None),
+    "count(*)": len,
+    "count(amount)": lambda rows: len(amounts(rows)),
+    "min(days_before)": lambda rows: min(row.days_before for row in rows),
+    "last(amount)": lambda rows: rows[-1].amount,
+    "count(DISTINCT product)": lambda rows: len({row.product for row in rows}),
+    "product_share": lambda rows: sum(amounts(rows)) / len(rows) if amounts(rows) else None,
 }
-"""Expressions, and the same in pandas, of rows in the order of date, known_at, amount (missing last) and product."""
+"""Expressions, and the same of a list of rows in the order of date and, of one date, of all their values."""
 
 
+class Row(NamedTuple):
+    """One row of a source; times are Timestamps, and what is missing is None."""
+
+    date: pd.Timestamp
+    known: pd.Timestamp
+    amount: float | None
+    product: str
+    given: pd.Timestamp  # known_at as it stands in the table, far in the future where it is empty
+    days_before: float = 0.0
+
+
+def amounts(rows):
+    return [row.amount for row in rows if row.amount is not None]
+
+
+def by_entity(table, column="account_id"):
+    """The rows of each account or individual, in a list."""
+    found = {}
+    for row in table.to_dict("records"):
+        known = row["date"] if pd.isna(row["known"]) else max(row["known"], row["date"])
+        amount = None if pd.isna(row["amount"]) else row["amount"]
+        given = pd.Timestamp("2200", tz="UTC") if pd.isna(row["known"]) else row["known"]
+        found.setdefault(row[column], []).append(Row(row["date"], known, amount, row["product"], given))
+    return found
+
+
+@cache
 def localized(naive, zone):
     """A local time as an instant."""
     return pd.Timestamp(naive).tz_localize(zone, ambiguous=True, nonexistent="shift_forward")
 
 
+@cache
 def granule(instant, granularity, zone):
     """The day, week or month that holds an instant: its beginning and its end."""
     period = pd.Period(instant.tz_convert(zone).tz_localize(None), freq=PERIODS[granularity])
     return localized(period.start_time, zone), localized((period + 1).start_time, zone)
 
 
+@cache
 def look_back(cutoff, feature, zone):
     """Where the look-back begins."""
     if feature.look_back is None:
@@ -38,20 +71,17 @@ def look_back(cutoff, feature, zone):
 
 
 def value(feature, rows, cutoff, zone):
-    """A feature's value of the rows of one entity, which have ``date`` and ``known`` (NaT: at its date)."""
+    """A feature's value of the rows of one entity."""
     cutoff = localized(cutoff, zone) if pd.Timestamp(cutoff).tzinfo is None else pd.Timestamp(cutoff)
     since, kept = look_back(cutoff, feature, zone), []
-    for place, row in enumerate(rows.to_dict("records")):
-        begin, end = granule(row["date"], feature.granularity, zone)
-        known = row["date"] if pd.isna(row["known"]) else max(row["known"], row["date"])
-        if begin >= since and end <= cutoff and known < cutoff:
-            kept.append((place, (cutoff - row["date"]) / pd.Timedelta(days=1), known))
-    if not kept:
-        return np.nan
-    places, days, known = zip(*kept, strict=True)
-    chosen = rows.iloc[list(places)].assign(days_before=days, known=known)
-    chosen = chosen.sort_values(["date", "known", "amount", "product"], na_position="last")
+    for row in rows:
+        begin, end = granule(row.date, feature.granularity, zone)
+        if begin >= since and end <= cutoff and row.known < cutoff:
+            kept.append(row._replace(days_before=(cutoff - row.date) / pd.Timedelta(days=1)))
+    kept.sort(key=lambda row: (row.date, row.known, row.given, row.amount is None, row.amount or 0.0, row.product))
     if feature.how == "latest":
-        there = chosen[chosen["amount"].notna()]
-        return there["amount"].iloc[-1] if len(there) else np.nan
-    return (SQL[feature.expression] if feature.function is None else feature.function)(chosen)
+        there = [row for row in kept if row.amount is not None]
+        found = max(there, key=lambda row: (row.date, row.known, row.amount)).amount if there else None
+    else:
+        found = SQL[feature.expression or feature.function.__name__](kept) if kept else None
+    return np.nan if found is None else found

@@ -9,9 +9,9 @@ import pytest
 
 from hanjax.errors import DataError
 from hanjax.features import Feature, Mart, Source
-from tests.features.slow import SQL, value
+from tests.features.slow import SQL, by_entity, value
 
-LOOK_BACKS = {"day": (None, "1D", "10D", "1M"), "week": (None, "2W", "20D"), "month": (None, "1M", "70D")}
+LOOK_BACKS = {"day": (None, "10D", "1M"), "week": ("2W", "20D"), "month": (None, "70D")}
 
 
 def product_share(rows):
@@ -20,7 +20,7 @@ def product_share(rows):
 
 def features(source="bookings", **more):
     """Every combination of granularity and look-back, with every expression in turn, a function, and latest values."""
-    expressions, found = itertools.cycle(SQL), []
+    expressions, found = itertools.cycle(name for name in SQL if "(" in name), []
     for granularity, look_backs in LOOK_BACKS.items():
         for look_back in look_backs:
             kinds = [{"expression": next(expressions)} for _ in range(3)]
@@ -31,7 +31,7 @@ def features(source="bookings", **more):
     return found
 
 
-def rows(seed, entities, zone, *, size=120, start="2024-01-20", days=100):
+def rows(seed, entities, zone, *, size=70, start="2024-01-20", days=100):
     """Dated rows with doubled times, midnights, missing amounts, late ones and some known in advance."""
     random = np.random.default_rng(seed)
     hours = random.choice([0, 0, 1, 2, 13], size)
@@ -50,10 +50,10 @@ def rows(seed, entities, zone, *, size=120, start="2024-01-20", days=100):
 
 
 def expected(feature, table, matrix, zone):
-    by_entity = dict(list(table.groupby("account_id")))
+    own = by_entity(table)
     return [
-        value(feature, by_entity.get(row.account_id, table[:0]), row.cutoff, zone)
-        for row in matrix[["account_id", "cutoff"]].itertuples()
+        value(feature, own.get(who, ()), cutoff, zone)
+        for who, cutoff in zip(matrix["account_id"], matrix["cutoff"], strict=True)
     ]
 
 
@@ -91,7 +91,7 @@ def test_values_are_those_of_a_slow_loop(seed, entities, zone, start, late):
         wanted = np.array(expected(feature, table, matrix, zone), float)
         np.testing.assert_allclose(matrix[feature.name], wanted, rtol=1e-12, err_msg=repr(feature))
         known += (~np.isnan(wanted)).sum()
-    assert known > 0.3 * len(asked) * len(matrix)
+    assert known > 0.25 * len(asked) * len(matrix)
 
 
 def one(expression="sum(amount)", **more):
@@ -168,10 +168,10 @@ def test_individuals_become_accounts(how):
     assert matrix["account_id"].tolist() == ["A"] * 5 + ["B"] * 5 + ["C"] * 5  # ordered by account, then cut-off
     homes = {"A": ["u", "u", "uv", "uv", "v"], "B": ["w", "w", "w", "w", "uw"], "C": ["x"] * 5}
     members = [list(names) for own in homes.values() for names in own]
-    by_individual = dict(list(table.groupby("individual_id")))
+    people = by_entity(table, "individual_id")
     for feature in asked:
         for found, names, cutoff in zip(matrix[feature.name], members, matrix["cutoff"], strict=True):
-            own = [value(feature, by_individual.get(name, table[:0]), cutoff, "UTC") for name in names]
+            own = [value(feature, people.get(name, ()), cutoff, "UTC") for name in names]
             wanted = (
                 pd.Series(own, dtype=float).agg(how) if how != "sum" else pd.Series(own, dtype=float).sum(min_count=1)
             )
