@@ -71,7 +71,8 @@ class Mart:
         """Reads the sources and checks every feature."""
         check_timezone(timezone)
         self.zone = Zone(timezone, week)
-        self.tables = {name: read_source(name, source, timezone) for name, source in sources.items()}
+        self.sources = dict(sources)
+        self.tables = {name: read_source(name, source, timezone) for name, source in self.sources.items()}
         self.roster = None if individuals is None else read_individuals(individuals, timezone)
         same_ids(self.tables | ({} if self.roster is None else {"individuals": self.roster}))
         self.store = None if folder is None else History(folder, self.zone)

@@ -140,7 +140,7 @@ def test_missing_stays_missing_and_is_marked_where_it_is_filled():
 def test_the_order_of_rows_and_what_follows_change_no_bit():
     table = rows(5, [1, 2], "UTC", size=300).assign(amount=np.random.default_rng(5).normal(size=300) * 1e6)
     asked = [
-        *features(),
+        *features()[::3],
         one("first(amount)", source="bookings"),
         one("list(amount)[3]", name="third", source="bookings"),
     ]
@@ -193,7 +193,9 @@ def test_parquet_arrow_polars_and_pandas_give_the_same(tmp_path):
     table[50:].to_parquet(tmp_path / "usage-2.parquet")
     plain = table.astype({"product": str})
     forms = [table, pa.Table.from_pandas(table), polars.from_pandas(plain), tmp_path / "usage-*.parquet"]
-    found = [Mart(features(), {"bookings": Source(form, "date", "known")}).compute(["2024-03-20"]) for form in forms]
+    found = [
+        Mart(features()[::4], {"bookings": Source(form, "date", "known")}).compute(["2024-03-20"]) for form in forms
+    ]
     for other in found[1:]:
         pd.testing.assert_frame_equal(found[0], other)
 
