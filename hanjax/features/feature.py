@@ -173,9 +173,11 @@ def load_features(path: str | Path) -> tuple[Feature, ...]:
     require(isinstance(listed, list), str(path), stored, "a list of features under 'features'")
     found = []
     for number, values in enumerate(listed, start=1):
-        missing = [part for part in ("name", "aspect", "source") if part not in dict(values or {})]
-        require(not missing, f"{path}, feature {number}", values, f"its {', '.join(missing) or 'settings'}")
-        found.append(build(Feature, f"{path}, feature {number}", values))
+        where = f"{path}, feature {number}"
+        require(isinstance(values, dict), where, values, "a group of settings")
+        missing = [part for part in ("name", "aspect", "source") if part not in values]
+        require(not missing, where, values, f"its {', '.join(missing)}")
+        found.append(build(Feature, where, values))
     check_distinct(feature.name for feature in found)
     return tuple(found)
 

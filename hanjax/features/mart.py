@@ -300,7 +300,7 @@ class Mart:
         features = list(features)
         check_distinct([*self.registered, *(one.name for one in features)])
         for one in features:
-            check_names([one.source], self.tables, f"the sources, which {one.name} names one of,")
+            check_names([one.source], self.tables, f"the sources, of which {one.name} is made")
             column = f"{one.entity}_id"
             if column not in self.tables[one.source].column_names:
                 raise ConfigError(f"{one.name}: {one.source} has no {column}, so it has no features of {one.entity}s.")

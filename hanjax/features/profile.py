@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from hanjax.errors import DataError
+from hanjax.plot.features import observed
 
-KEYS = ("account_id", "cutoff")
 _QUANTILES = {"minimum": 0.0, "q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95, "maximum": 1.0}
 
 
@@ -59,13 +59,3 @@ def profile(matrix: pd.DataFrame, reference: pd.DataFrame | None = None) -> pd.D
             row["jensen_shannon"] = jensen_shannon(before[name], column)
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def observed(matrix: pd.DataFrame) -> pd.DataFrame:
-    """The features of a matrix alone, values that ``fill`` put there made missing again."""
-    names = [name for name in matrix if name not in KEYS and not name.endswith("__missing")]
-    columns = {}
-    for name in names:
-        column = matrix[name].astype(float)
-        columns[name] = column.mask(matrix[f"{name}__missing"]) if f"{name}__missing" in matrix else column
-    return pd.DataFrame(columns, matrix.index)
