@@ -1,6 +1,7 @@
 """A folder of values as they were computed: added to, never overwritten.
 
-catalog.json                                            all features: owner, description, versions, coverage
+catalog.json                                            all features: owner, description, and of each version its
+                                                        definition, first and last cut-off, and coverage
 feature=NAME/version=HASH/cutoff=TIME/COMPUTED.parquet  ``account_id``, ``value``, ``computed_at``; one file for each
                                                         computation that brought accounts or, revised, other values
 
@@ -73,7 +74,7 @@ class History:
             new = fresh[feature.name]
             for cutoff, rows in new.groupby("cutoff"):
                 self._write(self._place(feature, int(cutoff)), rows, computed)
-            self._describe(feature, computed)
+            self._describe(feature, requests["cutoff"].to_numpy(), computed)
         partial = self.folder / f"{_CATALOG}.partial"
         self.folder.mkdir(parents=True, exist_ok=True)
         partial.write_text(json.dumps(self.catalog, indent=1, sort_keys=True), encoding="utf-8")
@@ -162,22 +163,24 @@ class History:
         pq.write_table(table, partial)
         os.replace(partial, path)
 
-    def _describe(self, feature: Feature, computed: pd.Timestamp) -> None:
-        """Enters a feature into the catalog, with what there is of its values."""
-        stored = self.read(feature.name, feature.version)
-        days = pd.to_datetime(stored["cutoff"], unit="us", utc=True)
-        versions = self.catalog["features"].setdefault(feature.name, {"versions": {}})["versions"]
-        versions[feature.version] = {
-            "definition": feature.definition,
-            "first_cutoff": days.min().isoformat() if len(stored) else None,
-            "last_cutoff": days.max().isoformat() if len(stored) else None,
-            "rows": len(stored),
-            "coverage": float(stored["value"].notna().mean()) if len(stored) else None,
+    def _describe(self, feature: Feature, cutoffs: np.ndarray, computed: pd.Timestamp) -> None:
+        """Enters a feature into the catalog, with what there is of its values now that some cut-offs are there."""
+        about = ("aspect", "owner", "description", "experimental", "version")
+        entry = self.catalog["features"].setdefault(feature.name, {"versions": {}})
+        entry |= {part: getattr(feature, part) for part in about}
+        stored = entry["versions"].setdefault(feature.version, {"definition": feature.definition, "cutoffs": {}})
+        for cutoff, rows in self.read(feature.name, feature.version, cutoffs=cutoffs).groupby("cutoff"):
+            day = pd.Timestamp(cutoff, unit="us", tz="UTC").isoformat()
+            stored["cutoffs"][day] = {"rows": len(rows), "values": int(rows["value"].notna().sum())}
+        counts = stored["cutoffs"].values()
+        total = sum(each["rows"] for each in counts)
+        stored |= {
+            "first_cutoff": min(stored["cutoffs"], default=None),
+            "last_cutoff": max(stored["cutoffs"], default=None),
+            "rows": total,
+            "coverage": sum(each["values"] for each in counts) / total if total else None,
             "computed_at": f"{computed.isoformat()}Z",
         }
-        about = ("aspect", "owner", "description", "experimental")
-        self.catalog["features"][feature.name] |= {part: getattr(feature, part) for part in about}
-        self.catalog["features"][feature.name]["version"] = feature.version
 
 
 def _directory(cutoff: int) -> str:

@@ -96,7 +96,7 @@ class Mart:
         """Takes in more features, after a look at each.
 
         Args:
-            features: new ones.
+            features: new ones. Where there is a list ``allow``, they are computed if it has their aspect or owner.
 
         Returns:
             Their profile (see ``profile``) over all accounts after the last row of their sources: a dry run.
@@ -114,8 +114,7 @@ class Mart:
         """A mart with features of one's own beside the shared ones, which stays as it is.
 
         Args:
-            features: to be added; the lists ``allow`` and ``deny`` hold for them, too, but for an allowed list, which
-                they pass.
+            features: to be added. The list ``deny`` holds for them, too; the list ``allow`` lets them pass.
             experimental: what they are marked as; None leaves the mark that they have.
 
         Raises:
@@ -315,7 +314,9 @@ class Mart:
 
     def _matrix(self, given: Any) -> pd.DataFrame:
         names = {one.name for one in self.registered.values()}
-        return given if isinstance(given, pd.DataFrame) and names & set(given.columns) else self.compute(given)
+        if isinstance(given, pd.DataFrame) and names & set(given.columns):
+            return given
+        return self.with_data(self.tables, self.roster).compute(given)
 
     def _requests(self, cutoffs: Any) -> pd.DataFrame:
         """Accounts and cut-offs, the latter in microseconds."""

@@ -125,7 +125,8 @@ def as_arrow(name: str, data: Any) -> pa.Table:
         import duckdb
 
         try:
-            return duckdb.connect().read_parquet(str(data)).to_arrow_table()
+            with duckdb.connect() as connection:
+                return connection.read_parquet(str(data)).to_arrow_table()
         except duckdb.Error as problem:
             raise DataError(f"{name}: {data} cannot be read as Parquet ({first_line(problem)}).") from None
     try:

@@ -92,7 +92,7 @@ def _members(connection: "DuckDBPyConnection", roster: pa.Table, requests: pd.Da
         "accounts", pa.table({name: _array(requests[name]) for name in requests} | {"request": requests.index})
     )
     return connection.execute(
-        f"SELECT a.request, m.individual_id AS id, a.cutoff FROM accounts a "
+        "SELECT a.request, m.individual_id AS id, a.cutoff FROM accounts a "
         "JOIN (SELECT DISTINCT individual_id, account_id FROM roster) m ON m.account_id = a.account_id "
         f"ASOF JOIN roster l ON l.individual_id = m.individual_id AND a.cutoff > l.{SINCE} "
         "WHERE l.account_id = a.account_id ORDER BY a.request, m.individual_id"
@@ -146,11 +146,12 @@ def _windows(connection: "DuckDBPyConnection", features: list[Feature]) -> pd.Da
         f"AND s.{_UNTIL} <= a.cutoff AND s.{KNOWN} < a.cutoff AND s.{_FROM} >= a.start ORDER BY ALL"
     )
     expressions = [feature for feature in features if feature.expression is not None]
-    columns = ", ".join(f"CAST(({one.expression}\n) AS DOUBLE) AS {one.name}" for one in expressions)
+    columns = ", ".join(f"CAST(({one.expression}\n) AS DOUBLE)" for one in expressions)
     found = pd.DataFrame()
     if expressions:
         query = f"SELECT hanjax_place, {columns} FROM ({rows}) GROUP BY hanjax_place"
-        found = connection.execute(query).df().set_index("hanjax_place")
+        found = connection.execute(query).df()
+        found = found.set_axis(["place", *(one.name for one in expressions)], axis=1).set_index("place")
     functions = [feature for feature in features if feature.function is not None]
     if functions:
         frame = connection.execute(rows).df().drop(columns=[TIME, KNOWN])
@@ -185,7 +186,7 @@ def _latest(connection: "DuckDBPyConnection", features: list[Feature]) -> pd.Dat
         found = connection.execute(
             f"WITH valued AS (SELECT {entity} AS id, greatest({KNOWN}, {_UNTIL} - 1) AS available, "
             f"{TIME}, {KNOWN}, CAST(({feature.expression}\n) AS DOUBLE) AS hanjax_value, {_FROM} FROM source), "
-            f"known AS (SELECT * FROM valued WHERE hanjax_value IS NOT NULL AND NOT isnan(hanjax_value)), "
+            "known AS (SELECT * FROM valued WHERE hanjax_value IS NOT NULL AND NOT isnan(hanjax_value)), "
             f"versions AS (SELECT DISTINCT id, available, max(row({TIME}, {KNOWN}, hanjax_value, {_FROM})) "
             "OVER (PARTITION BY id ORDER BY available) AS best FROM known) "
             "SELECT a.place, v.best[3] AS value FROM asked a ASOF JOIN versions v "

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import hanjax
+from hanjax.config import PanelConfig
 from hanjax.data.encoding import fit_encoding
 from hanjax.data.panel import make_panel
 from hanjax.data.tables import check
@@ -14,6 +15,7 @@ from hanjax.errors import ConfigError, DataError, RunError
 from hanjax.evaluation.drift import population_stability
 from hanjax.features import Feature, Mart, Source
 from hanjax.features.profile import profile
+from tests import trained
 
 
 def bookings(size=60, seed=0):
@@ -78,11 +80,11 @@ def test_what_cannot_be_onboarded_is_refused_and_nothing_is_taken_in(bad, proble
 
 def test_onboarding_shows_a_profile_of_a_dry_run(tmp_path):
     one = mart(folder=tmp_path)
-    found = one.add(feature("products", "count(DISTINCT product)"), feature("rows", "count(*)", entity="account"))
-    assert found["feature"].tolist() == ["products", "rows"] and (found["coverage"] == 1).all()
+    found = one.add(feature("products", "count(DISTINCT product)"), feature("order", "count(*)"))
+    assert found["feature"].tolist() == ["products", "order"] and (found["coverage"] == 1).all()
     table = bookings()
     assert found["mean"].tolist() == pytest.approx([table.groupby("account_id")["product"].nunique().mean(), 12])
-    assert [own.name for own in one.features][-2:] == ["products", "rows"]
+    assert [own.name for own in one.features][-2:] == ["products", "order"]
     assert not list(tmp_path.iterdir())  # nothing is stored
 
 
@@ -194,6 +196,10 @@ def test_more_accounts_of_a_cutoff_are_added_and_a_new_version_has_its_own_histo
     assert row["coverage"] == other.compute(["2024-02-01"])["booked"].notna().mean()
     catalog = json.loads((tmp_path / "catalog.json").read_text())
     assert catalog["features"]["employees"]["owner"] == "people" and catalog["timezone"] == "UTC"
+    assert catalog["features"]["employees"]["versions"][FEATURES[1].version]["cutoffs"].keys() == {
+        "2024-02-01T00:00:00+00:00",
+        "2024-03-01T00:00:00+00:00",
+    }
     assert set(catalog["features"]["booked"]["versions"]) == {one.registered["booked"].version, row["version"]}
 
 
@@ -261,29 +267,40 @@ def test_families_granularities_and_entities_are_aligned_in_one_matrix():
     assert own["people"] == len(weeks)
 
 
-def test_values_count_at_their_cutoff_and_enter_a_model():
+def usage():
+    """A simulated market with the features of a mart, and these as of each Sunday."""
     market = hanjax.simulate(accounts=24, weeks=10, conversions=0.4, seed=1).tables
     asked = [
         Feature(name="acts", aspect="usage", source="events", expression="count(*)", look_back="28D", fill=0),
         Feature(name="recency", aspect="usage", source="events", expression="min(days_before)"),
     ]
     one = Mart(asked, {"events": Source(market.events, "timestamp")})
-    cutoffs = pd.date_range("2020-01-01", "2030-01-01", freq="W-SUN", tz="UTC")
     time = market.events["timestamp"]
+    cutoffs = pd.date_range("2020-01-01", "2030-01-01", freq="W-SUN", tz="UTC")
     cutoffs = cutoffs[(cutoffs > time.min()) & (cutoffs < time.max() + pd.Timedelta(days=7))]
-    data = market._replace(account_features=one.account_features(cutoffs))
-    assert data.account_features.columns.tolist() == ["account_id", "known_at", "acts", "acts__missing", "recency"]
+    return market._replace(account_features=one.account_features(cutoffs)), one.compute(cutoffs)
 
-    config = hanjax.Config().replace(window=3, epochs=1, test=0.25, validation=0.3, activity_width=4, window_width=4)
-    log = check(data)
-    panel, encoding = make_panel(log, config.panel, fit_encoding(log, config.panel))
+
+def test_values_count_at_their_own_cutoff_when_they_enter_a_panel():
+    data, matrix = usage()
+    assert data.account_features.columns.tolist() == ["account_id", "known_at", "acts", "acts__missing", "recency"]
+    log, config = check(data), PanelConfig()
+    panel, encoding = make_panel(log, config, fit_encoding(log, config))
     assert [scale.column for scale in encoding.features] == ["acts", "acts__missing", "recency"]
-    matrix = panel.samples[["account_id", "cutoff"]].merge(one.compute(cutoffs), how="left")
+    matrix = panel.samples[["account_id", "cutoff"]].merge(matrix, how="left")
     expected = [scale.apply(matrix[scale.column].to_numpy(float)) for scale in encoding.features]
     expected = np.concatenate(expected, axis=1)
     assert len(matrix) > 100 and len(np.unique(expected[:, 0])) > 5
     np.testing.assert_array_equal(panel.batch.account_numbers[:, : expected.shape[1]], expected)
 
-    run = hanjax.fit(data, config=config)
+
+@pytest.mark.slow
+def test_a_model_is_trained_with_features_and_scores():
+    data, _ = usage()
+    run = hanjax.fit(data, config=trained.CONFIG.replace(epochs=1, opt_out_activity=None))
+    assert [scale.column for scale in run.encoding.features] == ["acts", "acts__missing", "recency"]
     scores = hanjax.score(run, data).accounts
-    assert len(scores) == len(matrix) and scores["probability"].between(0, 1).all()
+    assert len(scores) > 100 and scores["probability"].between(0, 1).all()
+    acts = data.account_features.assign(acts=1e4)
+    other = hanjax.score(run, data._replace(account_features=acts)).accounts
+    assert (scores["probability"] != other["probability"]).any()
