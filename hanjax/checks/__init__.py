@@ -6,6 +6,7 @@ and batch mates change nothing. ``check_split``: nobody stands on both sides of 
 
 from collections.abc import Iterator
 
+from hanjax.checks.features import check_mart
 from hanjax.checks.future import check_no_future
 from hanjax.checks.masks import check_mask_invariance
 from hanjax.checks.splits import check_split
@@ -14,7 +15,7 @@ from hanjax.run import Run
 from hanjax.run.base import BaseRun
 from hanjax.types import Tables
 
-__all__ = ["Verdict", "check_all", "check_mask_invariance", "check_no_future", "check_split"]
+__all__ = ["Verdict", "check_all", "check_mart", "check_mask_invariance", "check_no_future", "check_split"]
 
 
 def check_all(run: BaseRun, tables: Tables) -> Iterator[Verdict]:

@@ -7,6 +7,7 @@ Every function takes tables or arrays alone, draws on the axes ``ax`` or on thos
 from hanjax.plot.accounts import ranking, survival
 from hanjax.plot.aspects import aspects, waterfall
 from hanjax.plot.contributions import activities, heat_map
+from hanjax.plot.features import features
 from hanjax.plot.intervals import compare, metrics
 from hanjax.plot.quality import gains, lift, reliability
 from hanjax.plot.timing import lead_time, over_time
@@ -16,6 +17,7 @@ __all__ = [
     "activities",
     "aspects",
     "compare",
+    "features",
     "gains",
     "heat_map",
     "history",
