@@ -229,7 +229,7 @@ class Run:
             accounts = encoding.pop("accounts")
             run = cls(
                 config=config,
-                sizes=Sizes(**{**sizes, "levels": tuple(sizes["levels"])}),
+                sizes=Sizes(**{name: tuple(size) if isinstance(size, list) else size for name, size in sizes.items()}),
                 positive_weight=float(encoding.pop("positive_weight")),
                 fingerprint=encoding.pop("fingerprint"),
                 encoding=Encoding.from_dict(encoding),

@@ -46,6 +46,8 @@ class Log(NamedTuple):
         fold: each account's fold; None if there are none.
         left_out: rows that were not used, by reason.
         notes: other things that a reader should know.
+        segment_versions: ``account``, ``known_at`` and the columns of ``segments`` as they were said then (None where
+            they never were); sorted by account and ``known_at``. None where each account has one version.
     """
 
     account_ids: pd.Index
@@ -69,3 +71,4 @@ class Log(NamedTuple):
     fold: Int[np.ndarray, " a"] | None
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
+    segment_versions: pd.DataFrame | None = None
