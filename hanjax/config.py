@@ -271,8 +271,6 @@ class Config:
             (model.time != "none", "gaps", f"time={model.time!r}"),
         ):
             require(not needed or getattr(panel, name), name, getattr(panel, name), f"True, because of {value}")
-        learned, loss = not model.segments or self.train.loss == "account", self.train.loss
-        require(learned, "loss", loss, f"'account', which alone sees the effects of segments={model.segments!r}")
 
     @classmethod
     def paper(cls) -> "Config":

@@ -11,8 +11,12 @@ from jaxtyping import Array, Float, Int
 
 from hanjax.nn.aggregation import Logit
 
-_START = 0.5
-"""Standard deviations before training: wide, so that effects can move, as a narrow prior would hold them at zero."""
+_START = (0.5, 0.25, 0.1)
+"""Standard deviations of the intercept, slopes and scale before training: wide, as a narrow prior would hold effects at
+zero; less so those that could take each other's place, of which the intercept is to win."""
+_PACE = (1.0, 1.0, 0.2)
+"""How fast means of these kinds move: an optimizer that takes equal steps everywhere would give a scale the intercept's
+share wherever the global log-odds hardly differ, so that both say the same."""
 _STEEP = 5.0
 """How much faster the logarithm of a standard deviation moves than a parameter: it has a longer way to go."""
 _LEAST = 1e-12
@@ -150,8 +154,12 @@ def posteriors_of(
         ([0.0, 0.0], [0.5])
     """
     found = []
+    start, pace = (
+        jnp.array([first, *[middle] * (mean.shape[1] - 2), last], mean.dtype)[None, :, None]
+        for first, middle, last in (_START, _PACE)
+    )
     for begin, end in _places(levels):
-        own, sd = mean[begin:end], _START * jnp.exp(_STEEP * log_sd[begin:end])
+        own, sd = pace * mean[begin:end], start * jnp.exp(_STEEP * log_sd[begin:end])
         own = own - own.sum(axis=0, keepdims=True) / max(len(own), 1)
         squares = [(own**2 + sd**2)[:, kind].reshape(-1, own.shape[2]) for kind in _kinds(own.shape[1])]
         tau = [jnp.sqrt(square.sum(axis=0) / max(len(square), 1) + _LEAST) for square in squares]

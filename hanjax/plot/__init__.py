@@ -8,6 +8,7 @@ from hanjax.plot.accounts import ranking, survival
 from hanjax.plot.contributions import activities, heat_map
 from hanjax.plot.intervals import compare, metrics
 from hanjax.plot.quality import gains, lift, reliability
+from hanjax.plot.segments import segments
 from hanjax.plot.timing import lead_time, over_time
 from hanjax.plot.trajectories import history, trajectory
 
@@ -23,6 +24,7 @@ __all__ = [
     "over_time",
     "ranking",
     "reliability",
+    "segments",
     "survival",
     "trajectory",
 ]

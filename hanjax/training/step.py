@@ -240,6 +240,8 @@ def _programs(network: Network, whose: str, averages: bool, together: bool, mesh
                 "loss: 'individual' needs an aggregation of the individuals' own probabilities, such as "
                 "aggregator='mean_probability'."
             )
+        if output.penalty is not None:
+            raise ConfigError("loss: 'individual' sees no effects of segments, which are the account's. Use 'account'.")
         known = batch.label_mask[:, None] & batch.member_mask[..., None]
         return output.member_logit, batch.label[:, None], known
 
