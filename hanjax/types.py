@@ -121,8 +121,8 @@ class Batch(NamedTuple):
         blocks: for each of the runs of samples that make up the batch, small groups and then the others, an array
             without content, whose shape says how many samples they are and how many members each of them has at most,
             so that fewer places are computed; None for one run.
-        segments: ``[B, Q]`` the level of each factor that the sample belongs to; 0 is missing, 1 the unknown level; None
-            unless asked for.
+        segments: ``[B, Q]`` the level of each factor that the sample belongs to; 0 is missing, 1 the unknown level;
+            None unless asked for.
     """
 
     sequences: UInt[Array, "S L"]

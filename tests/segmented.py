@@ -7,12 +7,12 @@ import jax
 import numpy as np
 
 from hanjax.config import ModelConfig, TrainConfig
-from hanjax.nn import Sizes, network
+from hanjax.nn import Network, Sizes, network
 from hanjax.nn.segments import Posterior, posteriors_of
 from hanjax.training.fit import Fitted, fit_panel
 from hanjax.types import Batch
 
-TINY = ModelConfig(activity_width=1, window_width=1, member_width=1, aggregator="fnn")
+TINY = ModelConfig(window_width=1, member_width=1, aggregator="fnn", period_input="counts")
 
 
 class World(NamedTuple):
@@ -62,21 +62,29 @@ def batch_of(label, *segments, x=None):
         account=one,
         label=np.reshape(label, (len(one), -1)).astype(np.float32),
         mask=one > 0,
+        counts=np.array([[0, 0], [0, 1]], np.float32),
+        count_windows=np.array([[0], [1]], np.int32),
         account_numbers=None if x is None else x[:, None].astype(np.float32),
         segments=np.stack([np.where(s < 0, 0, s + 2) for s in segments], 1).astype(np.int32) if segments else None,
     )
 
 
+@cache
+def compiled(network):
+    """What scores a batch, compiled."""
+    return jax.jit(network.apply)
+
+
 class Model(NamedTuple):
     """A trained network."""
 
-    network: object
+    network: Network
     fitted: Fitted
     posteriors: list[Posterior]
 
     def log_odds(self, batch):
         """Of the first horizon, without the weight of the loss."""
-        logit = np.asarray(self.network.apply(self.fitted.params, batch).logit, np.float64)[:, 0]
+        logit = np.asarray(compiled(self.network)(self.fitted.params, batch).logit, np.float64)[:, 0]
         return logit - np.log(self.fitted.positive_weight)
 
 

@@ -2,11 +2,11 @@
 
 import dataclasses
 import json
-import shutil
 import warnings
 from functools import cache
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
@@ -57,20 +57,22 @@ def test_known_effects_are_recovered_and_small_segments_shrunk():
     assert found.tau[2, 0] < 0.15  # there is no scale to be found
 
 
+def regression(world):
+    """Intercept and slope of a logistic regression, with just enough of a penalty to be finite."""
+    x = np.stack([np.ones_like(world.x), world.x], 1)
+    return optimize.minimize(lambda b: log_loss(world.label, x @ b).sum() + 0.01 * b @ b, np.zeros(2)).x
+
+
 def test_samples_that_training_never_saw_are_predicted_better_than_without_segments_and_than_apart():
     train, test = small_world()
     batch, numbers = batch_of(test.label, test.segment, x=test.x), np.stack([np.ones_like(test.x), test.x], 1)
     mine = log_loss(test.label, pooled().log_odds(batch))
-    globally = trained_on(batch_of(train.label, x=train.x), epochs=60, learning_rate=0.02)
-    plain = log_loss(test.label, globally.log_odds(batch._replace(segments=None)))
+    apart, plain = np.zeros(len(mine)), log_loss(test.label, numbers @ regression(train))
     assert mine.mean() < plain.mean() - 0.01
-    apart = np.zeros(len(plain))
     for segment in range(len(train.intercept)):
-        here, there = train.segment == segment, test.segment == segment
-        x = np.stack([np.ones(here.sum()), train.x[here]], 1)
-        # A logistic regression of each segment for itself, with just enough of a penalty to be finite.
-        loss = lambda b, x=x, here=here: log_loss(train.label[here], x @ b).sum() + 0.01 * b @ b
-        apart[there] = log_loss(test.label[there], numbers[there] @ optimize.minimize(loss, np.zeros(2)).x)
+        there = test.segment == segment
+        own = regression(train.rows(train.segment == segment))
+        apart[there] = log_loss(test.label[there], numbers[there] @ own)
     small = train.size[test.segment] < 60
     assert small.sum() > 200
     assert mine[small].mean() < apart[small].mean() - 0.02 and mine[small].mean() < plain[small].mean()
@@ -85,9 +87,9 @@ def test_levels_that_training_never_saw_get_the_global_model():
     np.testing.assert_array_equal(pooled().log_odds(missing), pooled().log_odds(unknown))
     params = {**pooled().fitted.params}
     params["segments"] = {**params["segments"], "mean": 0 * params["segments"]["mean"]}
-    nothing = dataclasses.replace  # noqa: F841
     without = pooled()._replace(fitted=pooled().fitted._replace(params=params))
-    np.testing.assert_array_equal(pooled().log_odds(missing), without.log_odds(batch_of(test.label[some], test.segment[some], x=test.x[some])))
+    known = batch_of(test.label[some], test.segment[some], x=test.x[some])
+    np.testing.assert_array_equal(pooled().log_odds(missing), without.log_odds(known))
 
 
 # The same as mixed models
@@ -119,12 +121,17 @@ def intercepts():
     return world(25, 4000, seed=3, base=-1.0, slope=0.0, tau=0.8, tau_slope=0.0, smallest=0.03)
 
 
+def alone(drawn, **settings):
+    """Trained on segments alone."""
+    settings = dict(epochs=120, batch_size=1000, learning_rate=0.03) | settings
+    return trained_on(batch_of(drawn.label, drawn.segment), **settings)
+
+
 @pytest.mark.parametrize("weight", [1.0, None])
 def test_effects_and_spread_are_those_of_a_mixed_model_whatever_the_class_weight(weight):
     drawn = intercepts()
     base, tau, mean, sd = mixed_model(drawn.label, drawn.segment)
-    batch = batch_of(drawn.label, drawn.segment)
-    model = trained_on(batch, epochs=120, batch_size=1000, learning_rate=0.03, positive_weight=weight)
+    model, batch = alone(drawn, positive_weight=weight), batch_of(drawn.label, drawn.segment)
     [found] = model.posteriors
     np.testing.assert_allclose(found.tau[0, 0], tau, rtol=0.05)
     np.testing.assert_allclose(found.mean[:, 0, 0], mean - mean.mean(), atol=0.08)
@@ -143,18 +150,18 @@ def test_effects_are_those_of_statsmodels():
         ).fit_vb()
     _, tau, mean, _ = mixed_model(drawn.label, drawn.segment)  # what the network is held against is right itself
     np.testing.assert_allclose(mixed.vc_mean, mean, atol=0.02)
-    batch = batch_of(drawn.label, drawn.segment)
-    [found] = trained_on(batch, epochs=120, batch_size=1000, learning_rate=0.03).posteriors
+    [found] = alone(drawn).posteriors
     np.testing.assert_allclose(found.mean[:, 0, 0], mixed.vc_mean - mixed.vc_mean.mean(), atol=0.08)
     np.testing.assert_allclose(found.tau[0, 0], np.exp(mixed.vcp_mean[0]), rtol=0.07)
 
 
 def test_without_any_difference_between_segments_the_spread_goes_to_zero():
-    drawn = world(20, 4000, seed=5, tau=0.0, tau_slope=0.0)
-    [found] = trained_on(batch_of(drawn.label, drawn.segment), epochs=120, batch_size=1000, learning_rate=0.03).posteriors
+    drawn = world(25, 4000, seed=5, tau=0.0, tau_slope=0.0, smallest=0.03)
+    [found] = alone(drawn).posteriors
     assert found.tau[0, 0] < 0.15 and np.abs(found.mean[:, 0]).max() < 0.15 and np.isfinite(found.sd).all()
 
 
+@pytest.mark.slow
 def test_nested_factors_share_what_they_have_in_common():
     """Five regions of six industries each: the regions' effects are found beside those of the pairs."""
     random = np.random.default_rng(1)
@@ -181,19 +188,15 @@ def test_the_loss_is_its_expectation():
     density = np.exp(-(draws**2) / 2) / np.exp(-(draws**2) / 2).sum()
     surprise = log_loss(label[:, None], logit[:, None] + np.sqrt(variance)[:, None] * draws) @ density
     expected = (np.where(label == 1, 3, 1) * surprise)[where].mean()
-    found, gradient = jax.value_and_grad(expected_cross_entropy_loss, argnums=(0, 1))(
-        logit.astype(np.float32), variance.astype(np.float32), label, positive_weight=3.0, where=where
-    ) if False else (None, None)
-    value = expected_cross_entropy_loss(
-        jax.numpy.float32(logit), jax.numpy.float32(variance), jax.numpy.float32(label), positive_weight=3.0, where=where
-    )
-    np.testing.assert_allclose(value, expected, rtol=1e-4)
-    gradients = jax.grad(
-        lambda z, v: expected_cross_entropy_loss(z, v, jax.numpy.float32(label), where=where), argnums=(0, 1)
-    )(jax.numpy.float32(logit), jax.numpy.float32(variance))
+    logit, variance, label = map(jnp.float32, (logit, variance, label))
+    found = expected_cross_entropy_loss(logit, variance, label, positive_weight=3.0, where=where)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    loss = lambda logit, variance: expected_cross_entropy_loss(logit, variance, label, where=where)
+    gradients = jax.grad(loss, argnums=(0, 1))(logit, variance)
     assert all(np.isfinite(one).all() and not one[:3].any() for one in gradients)
-    certain = expected_cross_entropy_loss(jax.numpy.float32(logit), None, jax.numpy.float32(label), where=where)
-    np.testing.assert_array_equal(certain, cross_entropy_loss(jax.numpy.float32(logit), jax.numpy.float32(label), where=where))
+    certain = cross_entropy_loss(logit, label, where=where)
+    np.testing.assert_array_equal(loss(logit, None), certain)
+    np.testing.assert_allclose(loss(logit, 0 * variance), certain, rtol=1e-6)
 
 
 def test_the_weight_of_the_penalty_makes_up_for_what_the_class_weight_claims():
@@ -212,6 +215,7 @@ def test_the_weight_of_the_penalty_makes_up_for_what_the_class_weight_claims():
     assert penalty_weight(label * np.array([1, np.nan]))[1] == 0
 
 
+@pytest.mark.slow
 def test_models_side_by_side_and_alone_learn_the_same():
     train, _ = small_world()
     batch = batch_of(train.label[:600], train.segment[:600], x=train.x[:600])
@@ -235,8 +239,9 @@ def test_the_loss_of_individuals_is_refused():
 # From tables to the report
 
 CONFIG = trained.CONFIG.replace(
-    segments=("region", "region:size"), horizons=(1, 4), ensemble=2, cross_validation=True, epochs=3, validation=0.0
-)
+    segments=("region", "region:size"), horizons=(1, 4), ensemble=2, cross_validation=True, epochs=3, validation=0.0,
+    aggregator="maximum", period_input="counts", volumes=True,
+)  # fmt: skip
 
 
 @cache
@@ -279,10 +284,15 @@ def test_effects_are_reported_with_what_they_rest_on():
         np.testing.assert_array_equal(own[["samples", "conversions"]], expected.loc[own.index])
         assert own.index[0] == "(missing)" and own.loc["(missing)", ["intercept", "sd", "lift", "scale"]].eq(0).all()
         assert own["shrinkage"].between(0, 1).all() and (own["tau"] == own["tau"].iloc[0]).all()
-        np.testing.assert_allclose(own[["intercept", "scale", *[n for n in own if n.startswith("slope_")]]].sum(), 0, atol=1e-6)
+        np.testing.assert_allclose(
+            own[["intercept", "scale", *[n for n in own if n.startswith("slope_")]]].sum(), 0, atol=1e-6
+        )
     assert "slope_employees" in table and "slope_budget (missing)" in table
     known = table[~table["level"].isin(["(missing)", "(unknown)"])].reset_index(drop=True)
-    pd.testing.assert_frame_equal(known[bare.columns.drop(["samples", "conversions", "lift"])], bare.drop(columns=["samples", "conversions", "lift"]))
+    pd.testing.assert_frame_equal(
+        known[bare.columns.drop(["samples", "conversions", "lift"])],
+        bare.drop(columns=["samples", "conversions", "lift"]),
+    )
 
 
 def test_the_lift_is_what_is_left_of_the_scores():
@@ -302,7 +312,10 @@ def test_the_lift_is_what_is_left_of_the_scores():
 
 def run_with_effects(run):
     """First parameters with large effects, as a training would take long to make them."""
-    params, random = jax.tree.map(np.asarray, run.network.init(jax.random.key(0), np.full(2, -2.0))), np.random.default_rng(0)
+    params, random = (
+        jax.tree.map(np.asarray, run.network.init(jax.random.key(0), np.full(2, -2.0))),
+        np.random.default_rng(0),
+    )
     own = params["segments"]
     return {**params, "segments": {**own, "mean": random.normal(size=own["mean"].shape).astype(np.float32)}}
 
@@ -313,11 +326,12 @@ def blank(panel):
 
 def test_what_cannot_be_reported():
     with pytest.raises(RunError, match="The model has no segments. Train it with the setting `segments`"):
-        segment_effects(trained.trained())
+        segment_effects(dataclasses.replace(prepare(trained.market(), trained.CONFIG)[0], params={}))
     with pytest.raises(RunError, match="no trained parameters"):
         segment_effects(prepare(regions(), CONFIG)[0])
 
 
+@pytest.mark.slow
 def test_models_that_read_different_segments_are_trained_on_the_same_accounts():
     config = CONFIG.replace(ensemble=1, cross_validation=False, epochs=1, horizons=(1,), validation=0.3)
     found = fit_population(regions(), {"segments": [(), ("region",)]}, config=config)
@@ -340,6 +354,7 @@ def test_an_account_that_moves_is_scored_again(tmp_path):
     np.testing.assert_allclose(found["probability"], expected["probability"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_exported_programs_take_segments(tmp_path):
     export = pytest.importorskip("jax.export")
     pytest.importorskip("flatbuffers")
@@ -361,6 +376,8 @@ def test_segments_tell_nothing_of_the_future():
     """Regions that change with time are read as of each cut-off: no later version changes what goes in."""
     tables = regions()
     dated = tables.accounts["known_at"].notna()
-    accounts = tables.accounts.assign(region=tables.accounts["region"].mask(dated & (tables.accounts.index % 2 == 0), "west"))
+    accounts = tables.accounts.assign(
+        region=tables.accounts["region"].mask(dated & (tables.accounts.index % 2 == 0), "west")
+    )
     verdict = check_no_future(run(), tables._replace(accounts=accounts), cutoffs=2, scores=False)
     assert verdict.passed, verdict

@@ -90,7 +90,7 @@ class Encoding:
             encoding.
         of_members: scales of the members' numbers, likewise.
         max_members: places for members (K).
-        segments: the factors whose levels have effects of their own; their levels are fitted by a first panel, likewise.
+        segments: the factors whose levels have effects of their own; the levels are fitted by a first panel, likewise.
     """
 
     activities: tuple[str, ...]

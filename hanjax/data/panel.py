@@ -54,8 +54,8 @@ def make_panel(
         training: the accounts on which scales of as-of numbers are fitted, if they are not yet; all when None.
 
     Returns:
-        The panel; and the encoding, whose scales of as-of numbers and levels of segments are now fitted if they were not
-        before.
+        The panel; and the encoding, whose scales of as-of numbers and levels of segments are now fitted if they were
+        not before.
 
     Raises:
         NoSampleError: if no sample can be made.

@@ -49,7 +49,10 @@ def find_segments(
     """
     if not encoding.segments:
         return None, encoding, []
-    table, fitted_on = _as_of(log, calendar, group, samples), slice(None) if training is None else training[group.account]
+    table, fitted_on = (
+        _as_of(log, calendar, group, samples),
+        slice(None) if training is None else training[group.account],
+    )
     columns, factors, notes = [], [], []
     for factor in encoding.segments:
         _require(factor, samples)
@@ -63,7 +66,9 @@ def find_segments(
         column = np.array([ids.get(level, UNKNOWN) for level in found.levels], np.int32)[found.place]
         for wanted, what in ((0, "has no value"), (UNKNOWN, "has a level that training never saw")):
             if count := int((column == wanted).sum()):
-                notes.append(f"segments: {factor.name} of {count:,} samples {what}; they are scored by the global model")
+                notes.append(
+                    f"segments: {factor.name} of {count:,} samples {what}; they are scored by the global model"
+                )
         columns.append(column)
         factors.append(factor)
     return np.stack(columns, axis=1), dataclasses.replace(encoding, segments=tuple(factors)), notes
@@ -76,7 +81,8 @@ def _as_of(log: Log, calendar: Calendar, group: Groups, samples: pd.DataFrame) -
         return samples
     row = versions_as_of(versions, calendar)(group.account, group.cutoff)
     # The value added last, at -1, is for what is not known yet.
-    return samples.assign(**{str(name): np.append(versions[name], None)[row] for name in versions.columns[2:]})
+    texts = {str(name): np.array([*versions[name], None], object)[row] for name in versions.columns[2:]}
+    return samples.assign(**texts)
 
 
 def _require(factor: Factor, samples: pd.DataFrame) -> None:
@@ -88,12 +94,14 @@ def _require(factor: Factor, samples: pd.DataFrame) -> None:
     known = f"there are: {', '.join(there) or 'none'}"
     if factor.levels is not None:
         raise DataError(
-            f"accounts.{missing[0]}: the model was trained with the segments of this column and the data do not have it "
+            f"accounts.{missing[0]}: the model was trained with this column of segments and the data do not have it "
             f"({known}). Bring it, or name it in `columns` if it is called otherwise."
         )
     close = difflib.get_close_matches(missing[0], there, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "."
-    raise ConfigError(f"segments: {missing[0]!r} of {factor.name!r} is no column of text of the accounts ({known}){hint}")
+    raise ConfigError(
+        f"segments: {missing[0]!r} of {factor.name!r} is no column of text of the accounts ({known}){hint}"
+    )
 
 
 class _Crossed(NamedTuple):

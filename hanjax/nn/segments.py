@@ -105,9 +105,7 @@ class Segments(nnx.Module):
         self.mean, self.log_sd = nnx.Param(jnp.zeros(shape)), nnx.Param(jnp.zeros(shape))
         self.pivot = nnx.Param(jnp.broadcast_to(jnp.asarray(initial_logit, jnp.float32), (horizons,)))
 
-    def __call__(
-        self, logit: Float[Array, " h"], account: Float[Array, " n"], segments: Int[Array, " q"]
-    ) -> Effect:
+    def __call__(self, logit: Float[Array, " h"], account: Float[Array, " n"], segments: Int[Array, " q"]) -> Effect:
         """The effects on the global log-odds ``logit [h]`` of an account with the numbers ``account [n]``."""
         posteriors = self.posteriors()
         mean, variance = (

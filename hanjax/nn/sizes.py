@@ -66,7 +66,9 @@ class Sizes:
             max_members=max(1, batch.members.shape[1]),
             member_numbers=0 if batch.member_numbers is None else batch.member_numbers.shape[2],
             window_ages=batch.window_ages is not None,
-            segments=() if batch.segments is None else tuple(max(2, int(n) + 1) for n in np.max(batch.segments, axis=0)),
+            segments=()
+            if batch.segments is None
+            else tuple(max(2, int(n) + 1) for n in np.max(batch.segments, axis=0)),
         )
 
     def check(self, batch: Batch, config: ModelConfig | None = None) -> None:

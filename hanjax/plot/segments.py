@@ -10,6 +10,7 @@ from hanjax.plot import _style as style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_OPTIONAL = ("horizon", "samples", "conversions", "tau")
 _HALF = 1.96
 """Half of a 95 % interval, in standard deviations."""
 
@@ -43,48 +44,49 @@ def segments(table: pd.DataFrame, *, most: int = 40, ax: "Axes | None" = None) -
         ['+0.40  [+0.20, +0.60]  90 of 900', '-0.40  [-0.99, +0.19]  1 of 40']
     """
     table = style.readable(table, keys=["factor", "level"], numbers=["intercept", "sd"], known=["intercept"])
-    if "horizon" in table and table["horizon"].notna().any():
-        table = table[table["horizon"] == table["horizon"].min()]
-    size = table["samples"] if "samples" in table and table["samples"].notna().any() else -table["sd"]
-    kept = size.rank(ascending=False, method="first").groupby(table["factor"]).rank() <= most
-    left, table = int((~kept).sum()), table[kept]
-    place = table["factor"].map({name: i for i, name in enumerate(dict.fromkeys(table["factor"]))})
-    table = table.assign(place=place).sort_values(["place", "intercept"], ascending=[True, False], kind="stable")
-    ax, several = style.axes(ax, rows=len(table)), table["factor"].nunique() > 1
+    optional = [name for name in _OPTIONAL if name in table]
+    table = style.readable(table, numbers=optional).reindex(columns=list(dict.fromkeys([*table, *_OPTIONAL])))
+    table = table[~(table["horizon"] > table["horizon"].min())]
+    # Those that rest on the most come first; where nothing is known of that, the surest.
+    order = table.sort_values(["samples", "sd"], ascending=[False, True], kind="stable")
+    kept = order.groupby("factor", sort=False).head(most)
+    left, factors = len(table) - len(kept), list(dict.fromkeys(table["factor"]))
+    table = kept.sort_values("intercept", ascending=False, kind="stable")
+    table = table.sort_values("factor", key=lambda names: names.map(factors.index), kind="stable")
+    several = len(factors) > 1
+    ax = style.axes(ax, rows=len(table))
     style.row_axis(ax, [style.label(f"{r.factor} {r.level}" if several else r.level, 40) for r in table.itertuples()])
-    for row, (value, sd) in enumerate(table[["intercept", "sd"]].to_numpy()):
-        low, high = value - _HALF * sd, value + _HALF * sd
+    for place, row in enumerate(table[["intercept", "sd", "samples", "conversions"]].to_numpy(float)):
+        value, low, high = row[0], row[0] - _HALF * row[1], row[0] + _HALF * row[1]
         color = style.COLORS[0] if low > 0 or high < 0 else style.PALE
-        ax.hlines(row, low, high, color=color, linewidth=2.5)
-        ax.plot(value, row, "o", color=color, markersize=8)
-        text = f"{value:+.2f}" + (f"  [{low:+.2f}, {high:+.2f}]" if np.isfinite(sd) else "")
-        ax.text(1.02, row, text + _counts(table.iloc[row]), transform=ax.get_yaxis_transform(), va="center", fontsize=9)
-    if "tau" in table:
-        _bands(ax, table)
+        ax.hlines(place, low, high, color=color, linewidth=2.5)
+        ax.plot(value, place, "o", color=color, markersize=8)
+        interval = f"  [{low:+.2f}, {high:+.2f}]" if np.isfinite(low) else ""
+        text = f"{value:+.2f}{interval}{_counts(*row[2:])}"
+        ax.text(1.02, place, text, transform=ax.get_yaxis_transform(), va="center", fontsize=9)
+    _bands(ax, table["factor"].tolist(), table["tau"].to_numpy(float))
     ax.axvline(0, color="black", linewidth=1)
     style.grid(ax, "x")
     others = f", without {left:,} small ones" if left else ""
     ax.set(
-        title=f"Offset of each {'segment' if several else style.label(table['factor'].iloc[0])}{others}",
+        title=f"Offset of each {'segment' if several else style.label(factors[0])}{others}",
         xlabel="Log-odds apart from the global model (gray: zero is not ruled out)",
     )
     return ax
 
 
-def _counts(row: pd.Series) -> str:
+def _counts(samples: float, conversions: float) -> str:
     """How many conversions a segment has among how many samples, as far as that is known."""
-    samples, conversions = (row.get(name, np.nan) for name in ("samples", "conversions"))
     if not np.isfinite(samples):
         return ""
     return f"  {conversions:,.0f} of {samples:,.0f}" if np.isfinite(conversions) else f"  of {samples:,.0f}"
 
 
-def _bands(ax: "Axes", table: pd.DataFrame) -> None:
-    """Where the prior of each factor has 95 % of all its segments."""
-    begin = 0
-    for _, own in table.groupby("place"):
-        tau, end = own["tau"].iloc[0], begin + len(own)
-        if np.isfinite(tau):
-            span = [begin - 0.5, end - 0.5]
-            ax.fill_betweenx(span, -_HALF * tau, _HALF * tau, color=style.GRID, alpha=0.6, zorder=0, linewidth=0)
-        begin = end
+def _bands(ax: "Axes", factors: list[str], tau: np.ndarray) -> None:
+    """Where the prior of each factor has 95 % of all its segments; those of a factor stand together."""
+    for factor in dict.fromkeys(factors):
+        rows = [place for place, name in enumerate(factors) if name == factor]
+        half = _HALF * tau[rows[0]]
+        if np.isfinite(half):
+            span = [rows[0] - 0.5, rows[-1] + 0.5]
+            ax.fill_betweenx(span, -half, half, color=style.GRID, alpha=0.6, zorder=0, linewidth=0)

@@ -92,7 +92,9 @@ def test_segments_are_as_of_the_cutoff():
 
 def test_a_column_that_is_not_there():
     there = r"\(there are: name, industry\)"
-    with pytest.raises(ConfigError, match=rf"segments: 'industri' of 'industri:name' is no .* {there}; did you mean 'ind"):
+    with pytest.raises(
+        ConfigError, match=rf"segments: 'industri' of 'industri:name' is no .* {there}; did you mean 'ind"
+    ):
         panel_of(small(), "industri:name")
     with pytest.raises(ConfigError, match=rf"'cutoff' .* {there}\."):
         panel_of(small(), "cutoff")

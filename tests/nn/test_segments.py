@@ -81,13 +81,17 @@ def test_gradients_are_those_of_finite_differences():
         @jax.jit
         def total(mean, log_sd):
             each = posteriors_of(mean, log_sd, LEVELS)
-            return sum(gaussian_divergence(o.mean[:, 1:-1], o.sd[:, 1:-1], o.tau[1][None, None]).sum() + (o.mean**3).sum() for o in each)
+            return sum(
+                gaussian_divergence(o.mean[:, 1:-1], o.sd[:, 1:-1], o.tau[1][None, None]).sum() + (o.mean**3).sum()
+                for o in each
+            )
 
         for argument, gradient in enumerate(jax.jit(jax.grad(total, argnums=(0, 1)))(*own)):
             for place in ((0, 0, 0), (1, 2, 1), (4, 4, 0)):
                 step = jnp.zeros_like(own[argument]).at[place].set(1e-5)
                 high, low = (
-                    total(*[one + sign * step if i == argument else one for i, one in enumerate(own)]) for sign in (1, -1)
+                    total(*[one + sign * step if i == argument else one for i, one in enumerate(own)])
+                    for sign in (1, -1)
                 )
                 np.testing.assert_allclose(gradient[place], (high - low) / 2e-5, rtol=1e-5, atol=1e-7)
 
