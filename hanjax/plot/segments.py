@@ -55,22 +55,21 @@ def segments(table: pd.DataFrame, *, most: int = 40, ax: "Axes | None" = None) -
     table = table.sort_values("factor", key=lambda names: names.map(factors.index), kind="stable")
     several = len(factors) > 1
     ax = style.axes(ax, rows=len(table))
-    style.row_axis(ax, [style.label(f"{r.factor} {r.level}" if several else r.level, 40) for r in table.itertuples()])
-    for place, row in enumerate(table[["intercept", "sd", "samples", "conversions"]].to_numpy(float)):
-        value, low, high = row[0], row[0] - _HALF * row[1], row[0] + _HALF * row[1]
-        color = style.COLORS[0] if low > 0 or high < 0 else style.PALE
-        ax.hlines(place, low, high, color=color, linewidth=2.5)
-        ax.plot(value, place, "o", color=color, markersize=8)
-        interval = f"  [{low:+.2f}, {high:+.2f}]" if np.isfinite(low) else ""
-        text = f"{value:+.2f}{interval}{_counts(*row[2:])}"
-        ax.text(1.02, place, text, transform=ax.get_yaxis_transform(), va="center", fontsize=9)
+    names = [style.label(f"{r.factor} {r.level}" if several else r.level, 40) for r in table.itertuples()]
+    value, half = table["intercept"].to_numpy(float), _HALF * table["sd"].to_numpy(float)
+    values = np.stack([value, value - half, value + half], axis=1)
+    sure = (values[:, 1] > 0) | (values[:, 2] < 0)
+    texts = [
+        f"{value:+.2f}" + (f"  [{low:+.2f}, {high:+.2f}]" if np.isfinite(low) else "") + _counts(*counts)
+        for (value, low, high), counts in zip(values, table[["samples", "conversions"]].to_numpy(float), strict=True)
+    ]
+    style.forest(ax, names, values, [style.COLORS[0] if certain else style.PALE for certain in sure], texts)
     _bands(ax, table["factor"].tolist(), table["tau"].to_numpy(float))
     ax.axvline(0, color="black", linewidth=1)
-    style.grid(ax, "x")
     others = f", without {left:,} small ones" if left else ""
     ax.set(
         title=f"Offset of each {'segment' if several else style.label(factors[0])}{others}",
-        xlabel="Log-odds apart from the global model (gray: zero is not ruled out)",
+        xlabel="Log-odds apart from the global model (gray: zero is not ruled out; band: 95 % of all segments)",
     )
     return ax
 

@@ -136,7 +136,7 @@ def without(params):
 
 
 @pytest.mark.parametrize("name", [
-    name if name in ("maximum", "fnn") else pytest.param(name, marks=pytest.mark.slow) for name in AGGREGATORS
+    name if name == "maximum" else pytest.param(name, marks=pytest.mark.slow) for name in AGGREGATORS
 ])  # fmt: skip
 def test_every_aggregation_gets_the_effects_on_top_and_its_members_the_same(name):
     plain = network(settings(aggregator=name), sizes(()))
