@@ -132,6 +132,11 @@ class ModelConfig:
     )
     dropout: float = setting(0.0, "share of an individual's representation that a training step leaves out")
     member_dropout: float = setting(0.0, "share of the members that a training step leaves out; one always stays")
+    segments: tuple[str, ...] = setting(
+        (),
+        "columns of text, such as region, or several crossed, such as region:industry, whose levels have small effects "
+        "of their own, which borrow strength from each other: the fewer samples, the closer to the global model",
+    )
 
     def __post_init__(self) -> None:
         """Checks each value."""
@@ -143,6 +148,10 @@ class ModelConfig:
             require(size is None or size >= 1, name, size, "at least 1, or none")
         for name in ("dropout", "member_dropout"):
             require(0 <= getattr(self, name) < 1, name, getattr(self, name), "at least 0 and below 1")
+        factors = [factor.split(":") for factor in self.segments]
+        whole = all(columns and all(columns) and len(set(columns)) == len(columns) for columns in factors)
+        distinct = len({frozenset(columns) for columns in factors}) == len(factors)
+        require(whole and distinct, "segments", self.segments, "each factor once, as columns joined by ':'")
 
     @classmethod
     def paper(cls) -> "ModelConfig":

@@ -246,7 +246,7 @@ def _by_shape(configs: Sequence[Config]) -> list[tuple[Config, list[int]]]:
 
 def _data_of(config: Config) -> str:
     """What the encoded data and the split depend on."""
-    return repr((config.panel, [getattr(config.train, name) for name in _OF_SPLIT]))
+    return repr((config.panel, config.model.segments, [getattr(config.train, name) for name in _OF_SPLIT]))
 
 
 def _shape(config: Config) -> Config:

@@ -2,7 +2,7 @@
 
 Axis letters, used in every annotation: B samples, K members of a group, W periods of a window, L activities
 kept of a period, V vocabulary, S distinct sequences, M distinct windows, C distinct counts, I distinct versions of
-individuals, A distinct versions of accounts, F, G, N features, H horizons, D width.
+individuals, A distinct versions of accounts, F, G, N features, H horizons, Q factors of segments, D width.
 
 A *sample* is one account at one *cut-off* (the start of a period). Row 0 of every table is the empty one, so that
 an index of 0 always means "nothing here":
@@ -104,7 +104,9 @@ class Prefixes(NamedTuple):
     paths: Int[Array, "S L"]
 
 
-OF_SAMPLES = ("members", "member_windows", "account", "label", "mask", "account_numbers", "member_numbers")
+OF_SAMPLES = (
+    "members", "member_windows", "account", "label", "mask", "account_numbers", "member_numbers", "segments",
+)  # fmt: skip
 """The fields of a batch that have one row a sample; those of the others are looked up."""
 
 
@@ -137,6 +139,8 @@ class Batch(NamedTuple):
         blocks: for each of the runs of samples that make up the batch, small groups and then the others, an array
             without content, whose shape says how many samples they are and how many members each of them has at most,
             so that fewer places are computed; None for one run.
+        segments: ``[B, Q]`` the level of each factor that the sample belongs to; 0 is missing, 1 the unknown level;
+            None unless asked for.
     """
 
     sequences: UInt[Array, "S L"]
@@ -157,6 +161,7 @@ class Batch(NamedTuple):
     sequence_prefixes: Prefixes | None = None
     window_prefixes: Prefixes | None = None
     blocks: tuple[Bool[Array, "n k 0"], ...] | None = None
+    segments: Int[Array, "B Q"] | None = None
 
     @property
     def activity_mask(self) -> Bool[Array, "S L"]:
@@ -334,6 +339,9 @@ class Output(NamedTuple):
         period_share: ``[M, W]`` attention over the periods of each window.
         activity_share: ``[S, L]`` attention over the activities of each sequence.
         member_logit: ``[B, K, H]`` the members' own log-odds, where the aggregation combines such; otherwise None.
+        logit_variance: ``[B, H]`` variance of the log-odds, which training averages its loss over, as far as parameters
+            have a distribution (those of segments); None where none has.
+        penalty: ``[H]`` what that distribution costs in nats, whatever the data; None where there is none.
     """
 
     logit: Float[Array, "B H"]
@@ -341,6 +349,8 @@ class Output(NamedTuple):
     period_share: Float[Array, "M W"]
     activity_share: Float[Array, "S L"]
     member_logit: Float[Array, "B K H"] | None = None
+    logit_variance: Float[Array, "B H"] | None = None
+    penalty: Float[Array, " H"] | None = None
 
 
 _SAID_OF_SAMPLES = {

@@ -95,6 +95,7 @@ def changed():
         member_numbers=("activities",), gaps=True, window_ages=True, account_head=True, period_input="both",
         count_scale="raw", time="gated", bidirectional=True, head_width=10, dropout=0.1, member_dropout=0.2,
         loss="individual", weight_decay=0.01, ensemble=2, cross_validation=True, ema_epochs=2.0, split_seed=5,
+        segments=("region", "region:industry"),
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from hanjax.api.given import Data
 from hanjax.api.leaderboard import leaderboard
 from hanjax.api.reporting import write_report
 from hanjax.api.scoring import append_scores, score
+from hanjax.api.segments import segment_effects
 from hanjax.api.walking import WalkForward, walk_forward
 from hanjax.data.reading import read
 
@@ -34,6 +35,7 @@ __all__ = [
     "rank",
     "read",
     "score",
+    "segment_effects",
     "walk_forward",
     "write_report",
 ]

@@ -186,6 +186,7 @@ def prepare(tables: Tables, config: Config) -> tuple[Run, Panel]:
         max_members=encoding.max_members,
         member_numbers=0 if panel.batch.member_numbers is None else panel.batch.member_numbers.shape[2],
         window_ages=panel.batch.window_ages is not None,
+        segments=encoding.segment_levels,
     )
     weight = config.train.positive_weight
     if weight is None:
@@ -233,7 +234,7 @@ def encode_training(tables: Tables, config: Config) -> Given:
     split = split_accounts(log, config.train)
     log = take_accounts(log, (split != TEST).to_numpy())
     training = (split[split != TEST] == TRAIN).to_numpy()
-    encoding = fit_encoding(log, config.panel, accounts=training)
+    encoding = fit_encoding(log, config.panel, accounts=training, segments=config.model.segments)
     panel, encoding = make_panel(log, config.panel, encoding, training=training)
     return Given(split, encoding, panel, training[log.account_ids.get_indexer(panel.samples["account_id"])])
 

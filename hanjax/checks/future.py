@@ -251,6 +251,7 @@ def inputs(panel: Panel) -> pd.DataFrame:
         "member_numbers": None if batch.member_numbers is None else batch.member_numbers.reshape(len(batch.mask), -1),
         "accounts": batch.accounts[batch.account],
         "account_numbers": batch.account_numbers,
+        "segments": batch.segments,
     }
     index = pd.MultiIndex.from_frame(panel.samples[panel.keys])
     return pd.DataFrame({name: _hashed(array) for name, array in columns.items() if array is not None}, index)

@@ -217,6 +217,7 @@ def _drawn(sizes: Sizes, random: np.random.Generator, *, window: int, length: in
         gaps=np.where(there, np.where(first, -1, random.integers(0, 20, there.shape) / 4), 0).astype(np.float32),
         window_ages=ages if sizes.window_ages else None,
         member_numbers=numbers.astype(np.float32) if sizes.member_numbers else None,
+        segments=random.integers(0, sizes.segments, (_SAMPLES, len(sizes.segments))) if sizes.segments else None,
     )
 
 
@@ -263,6 +264,7 @@ def _garbage(whole: Batch, random: np.random.Generator) -> _Altered:
         "member_numbers": ~member[..., None],
         "account": ~real,
         "account_numbers": ~real[:, None],
+        "segments": ~real[:, None],
     }
     filled = {name: _filled(getattr(whole, name), where, random) for name, where in empty.items() if _has(whole, name)}
     return _in_place(whole._replace(**filled))

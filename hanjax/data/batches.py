@@ -254,6 +254,7 @@ def gather(panel: Batch, step: Plan) -> Batch:
         sequence_prefixes=step.sequence_prefixes,
         window_prefixes=step.window_prefixes,
         blocks=step.blocks,
+        segments=None if panel.segments is None else panel.segments[step.samples],
     )
 
 

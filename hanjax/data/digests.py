@@ -100,6 +100,7 @@ def _hashed(
         value = _hash("events", who[individual], time, known, activity[log.event_activity[part]], count, order)
         yield log.individual_account[individual], calendar.first_cutoff_after(known), value
 
+    yield from _of_segments(log, calendar, encoding)
     histories = [("numbers", log.numbers, encoding.numbers), ("features", log.features, encoding.features)]
     if encoding.categories:
         individual, known = (log.categories[name].to_numpy() for name in ("individual", "known_at"))
@@ -111,6 +112,22 @@ def _hashed(
             account, known = (table[column].to_numpy() for column in ("account", "known_at"))
             numbers = scaled(table, scales, name=name).view(np.uint32)
             yield account, _first_known(known, calendar), _hash(name, known, *numbers.T)
+
+
+def _of_segments(
+    log: Log, calendar: Calendar, encoding: Encoding
+) -> Iterator[tuple[np.ndarray, np.ndarray, UInt[np.ndarray, " n"]]]:
+    """The accounts' segments that the encoding reads, from the first cut-offs that know them."""
+    read = {column for factor in encoding.segments for column in factor.columns}
+    table = log.segments if log.segment_versions is None else log.segment_versions
+    columns = [pd.util.hash_array(table[name].fillna("").to_numpy(object)) for name in table if name in read]
+    if not columns:
+        return
+    if log.segment_versions is None:
+        yield np.arange(len(table)), np.zeros(len(table), int), _hash("segments", *columns)
+    else:
+        account, known = (table[name].to_numpy() for name in ("account", "known_at"))
+        yield account, _first_known(known, calendar), _hash("segments", known, *columns)
 
 
 def _first_known(known: Int[np.ndarray, " n"], calendar: Calendar) -> Int[np.ndarray, " n"]:

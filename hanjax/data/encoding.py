@@ -1,7 +1,7 @@
 """What is fitted on the training accounts, and stored with the model: vocabulary, levels, scales and sizes."""
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,6 +60,23 @@ class Scale(NamedTuple):
         return np.stack(columns, axis=1).astype(np.float32)
 
 
+class Factor(NamedTuple):
+    """A column of the samples, or several crossed, whose levels are segments.
+
+    Args:
+        columns: the columns.
+        levels: those with ids 2, 3, ..., each with its value in every column; None until a first panel was made.
+    """
+
+    columns: tuple[str, ...]
+    levels: tuple[tuple[str, ...], ...] | None = None
+
+    @property
+    def name(self) -> str:
+        """As the settings name it."""
+        return ":".join(self.columns)
+
+
 @dataclass(frozen=True)
 class Encoding:
     """What turns a checked log into ids and numbers.
@@ -73,6 +90,7 @@ class Encoding:
             encoding.
         of_members: scales of the members' numbers, likewise.
         max_members: places for members (K).
+        segments: the factors whose levels have effects of their own; the levels are fitted by a first panel, likewise.
     """
 
     activities: tuple[str, ...]
@@ -82,6 +100,8 @@ class Encoding:
     as_of: tuple[Scale, ...] | None
     of_members: tuple[Scale, ...] | None
     max_members: int
+    # Not in the text of which fingerprints are made, so that those of models without segments stay as they were.
+    segments: tuple[Factor, ...] = field(default=(), repr=False)
 
     @property
     def vocabulary(self) -> int:
@@ -92,6 +112,18 @@ class Encoding:
     def levels(self) -> tuple[int, ...]:
         """How many ids each static category has, padding and the unknown level among them."""
         return tuple(len(levels) + 2 for _, levels in self.categories)
+
+    @property
+    def segment_levels(self) -> tuple[int, ...]:
+        """How many ids each factor of segments has, the missing and the unknown level among them."""
+        return tuple(len(factor.levels or ()) + 2 for factor in self.segments)
+
+    @property
+    def number_names(self) -> tuple[str, ...]:
+        """What each number of an account is called, in the order in which a model is offered them."""
+        scales = self.numbers + self.features + (self.as_of or ())
+        names = [[scale.column, f"{scale.column} (missing)"][: 1 + scale.indicator] for scale in scales]
+        return tuple(name for both in names for name in both)
 
     @property
     def width(self) -> int:
@@ -119,20 +151,33 @@ class Encoding:
             activities=tuple(stored["activities"]),
             categories=tuple((name, tuple(levels)) for name, levels in stored["categories"]),
             max_members=stored["max_members"],
+            segments=tuple(_factor(*factor) for factor in stored.get("segments", ())),
             **scales,  # type: ignore[arg-type]
         )
 
 
-def fit_encoding(log: Log, config: PanelConfig, *, accounts: Bool[np.ndarray, " a"] | None = None) -> Encoding:
+def _factor(columns: list[str], levels: list[list[str]] | None) -> Factor:
+    """A factor as JSON holds it."""
+    return Factor(tuple(columns), None if levels is None else tuple(tuple(level) for level in levels))
+
+
+def fit_encoding(
+    log: Log,
+    config: PanelConfig,
+    *,
+    accounts: Bool[np.ndarray, " a"] | None = None,
+    segments: tuple[str, ...] = (),
+) -> Encoding:
     """Fits vocabulary, levels, scales and sizes.
 
     Args:
         log: the checked log.
         config: the data's settings.
         accounts: the training accounts; all when None.
+        segments: the factors of the model's settings.
 
     Returns:
-        The encoding, whose scales of as-of numbers are fitted by the first panel made with it.
+        The encoding, whose scales of as-of numbers and levels of segments are fitted by the first panel made with it.
     """
     accounts = np.ones(len(log.account_ids), bool) if accounts is None else accounts
     individuals = accounts[log.individual_account]
@@ -153,6 +198,7 @@ def fit_encoding(log: Log, config: PanelConfig, *, accounts: Bool[np.ndarray, " 
         as_of=None,
         of_members=None,
         max_members=max(1, min(config.max_members, largest)),
+        segments=tuple(Factor(tuple(factor.split(":"))) for factor in segments),
     )
 
 

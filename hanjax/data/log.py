@@ -77,6 +77,8 @@ class Log(NamedTuple):
         notes: other things that a reader should know.
         outcomes: what the samples are and how they ended; None if they are every period of every account, which end
             with its conversion. If there are any, ``converted_at`` is ``NEVER`` throughout.
+        segment_versions: ``account``, ``known_at`` and the columns of ``segments`` as they were said then (None where
+            they never were); sorted by account and ``known_at``. None where each account has one version.
     """
 
     account_ids: pd.Index
@@ -101,3 +103,4 @@ class Log(NamedTuple):
     left_out: tuple[LeftOut, ...] = ()
     notes: tuple[str, ...] = ()
     outcomes: Outcomes | None = None
+    segment_versions: pd.DataFrame | None = None

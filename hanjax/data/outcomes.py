@@ -79,10 +79,12 @@ def with_outcomes(
     outcomes = found.take(_order(table, found))
     if not len(outcomes.account):
         raise DataError("outcomes: no row is left, since no account_id is in the table accounts.")
+    versions = log.segment_versions
     return log._replace(
         outcomes=outcomes,
         converted_at=np.full_like(log.converted_at, NEVER),
         segments=log.segments.drop(columns=list(segments), errors="ignore"),
+        segment_versions=None if versions is None else versions.drop(columns=list(segments), errors="ignore"),
         left_out=tuple(strays.left_out),
         notes=(*log.notes, *_notes(table, log, list(segments), [c for c, read in times.items() if read.naive], config)),
     )

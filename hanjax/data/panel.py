@@ -16,6 +16,7 @@ from hanjax.data.numbers import account_numbers, member_numbers, scaled_as_of, v
 from hanjax.data.periods import Calendar, make_calendar
 from hanjax.data.pieces import counted, padded
 from hanjax.data.samples import Groups, Span, find_presence, find_span, outcomes
+from hanjax.data.segments import find_segments
 from hanjax.data.sequences import UNKNOWN, Cells, make_sequences
 from hanjax.errors import DataError
 from hanjax.types import Batch, LeftOut, Panel
@@ -54,11 +55,13 @@ def make_panel(
         training: the accounts on which scales of as-of numbers are fitted, if they are not yet; all when None.
 
     Returns:
-        The panel; and the encoding, whose scales of as-of numbers are now fitted if they were not before.
+        The panel; and the encoding, whose scales of as-of numbers and levels of segments are now fitted if they were
+        not before.
 
     Raises:
         NoSampleError: if no sample can be made.
         DataError: if a column that the encoding needs is missing.
+        ConfigError: if a factor of segments whose levels are not fitted names a column that there is not.
     """
     calendar = calendar_of(log, config) if calendar is None else calendar
     ids = activity_ids(log, encoding)
@@ -139,12 +142,14 @@ def make_panel(
         }
     )
     _check_segments(log, samples)
-    segments, unit = [log.segments.iloc[group.account].reset_index(drop=True)], None
+    said, unit = [log.segments.iloc[group.account].reset_index(drop=True)], None
     if asked is not None and log.outcomes is not None:
-        segments.append(log.outcomes.segments.iloc[asked.row].reset_index(drop=True))
+        said.append(log.outcomes.segments.iloc[asked.row].reset_index(drop=True))
         unit = tuple(map(str, log.outcomes.segments))
-    samples = pd.concat([samples, *segments], axis=1)
-    notes = [*log.notes, *_unknown(log, ids, static_table, static)]
+    samples = pd.concat([samples, *said], axis=1)
+    segments, encoding, of_segments = find_segments(log, calendar, encoding, group, samples, training=training)
+    batch = batch._replace(segments=segments)
+    notes = [*log.notes, *_unknown(log, ids, static_table, static), *of_segments]
     if config.opt_out_activity not in (None, *log.activities):
         notes.append(f"opt_out_activity: no event has the activity {config.opt_out_activity!r}")
     unlabeled = int(np.isnan(batch.label[:, 0]).sum())
@@ -272,6 +277,8 @@ def fingerprint(panel: Panel, encoding: Encoding) -> str:
         Hexadecimal digits.
     """
     digest = hashlib.sha256(repr(encoding).encode())
+    if encoding.segments:
+        digest.update(repr(encoding.segments).encode())
     for name, array in panel.batch._asdict().items():
         if array is not None:
             digest.update(f"{name} {array.dtype} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())

@@ -159,6 +159,7 @@ def _take(log: Log, wanted: Bool[np.ndarray, " a"], individuals: Bool[np.ndarray
         categories=rows(log.categories, individuals, individual),
         numbers=rows(log.numbers, wanted, account),
         segments=log.segments[wanted].reset_index(drop=True),
+        segment_versions=None if log.segment_versions is None else rows(log.segment_versions, wanted, account),
         features=None if log.features is None else rows(log.features, wanted, account),
         fold=None if log.fold is None else log.fold[wanted],
         outcomes=outcomes,
@@ -205,6 +206,7 @@ def known_before(log: Log, time: int) -> Log:
         numbers=history(log.numbers),
         features=None if log.features is None else history(log.features),
         outcomes=outcomes,
+        segment_versions=None if log.segment_versions is None else history(log.segment_versions),
     )
     arrived = past.arrived_at < time
     present = np.zeros(len(log.account_ids), bool)

@@ -76,8 +76,10 @@ def _as_text(value: object) -> str | None:
 
 def read_numbers(
     table: pa.Table, accounts: Accounts, code: Int[np.ndarray, " a"], exclude: tuple[str, ...]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame | None]:
     """Static numbers of accounts, one row for each kept row of the table, and segments, one row an account.
+
+    Beside these are the segments of each kept row, where an account has several, as known from then on.
 
     Args:
         table: the table accounts.
@@ -94,17 +96,26 @@ def read_numbers(
     rows, who = rows[order], who[order]
     numbers: dict[str, np.ndarray] = {"account": who, "known_at": known[order]}
     segments: dict[str, np.ndarray] = {}
+    said: dict[str, np.ndarray] = {"account": who, "known_at": known[order]}
     reserved = [name for name in COLUMNS["accounts"] if name != "name"]
     for name in table.column_names:
         if name in reserved or name in exclude:
             continue
         data = table[name]
         if name == "name" or is_text(plain(data.type)):
-            segments[name] = _last(texts_of(data)[rows], who, int((code >= 0).sum()))
+            said[name] = texts_of(data)[rows]
+            segments[name] = _last(said[name], who, int((code >= 0).sum()))
         else:
             numbers[name] = numbers_of("accounts", name, data)[rows]
     index = pd.RangeIndex(int((code >= 0).sum()))
-    return pd.DataFrame(numbers), pd.DataFrame(segments, index=index, dtype=object)
+    segments_now = pd.DataFrame(segments, index=index, dtype=object)
+    if len(who) == len(index) or not segments:
+        return pd.DataFrame(numbers), segments_now, None
+    versions = pd.DataFrame(said)
+    of_texts = versions.columns[2:]
+    # What a later row is silent about stays as it was.
+    filled = versions.groupby("account")[list(of_texts)].ffill()
+    return pd.DataFrame(numbers), segments_now, versions.assign(**{name: filled[name] for name in of_texts})
 
 
 def plain(kind: pa.DataType) -> pa.DataType:

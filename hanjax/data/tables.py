@@ -60,7 +60,7 @@ def check(tables: Tables, config: PanelConfig | None = None) -> Log:
     order = codes.order
     account_code = codes.account[people.account[order]]
     categories, category_names = read_categories(people, codes.individual, config.exclude)
-    numbers, segments = read_numbers(given.accounts, accounts, codes.account, config.exclude)
+    numbers, segments, segment_versions = read_numbers(given.accounts, accounts, codes.account, config.exclude)
     observed_from, observed_to, converted_at = _observation(accounts, people, events, arrived_at)
     kept = codes.account >= 0
     log = Log(
@@ -89,6 +89,7 @@ def check(tables: Tables, config: PanelConfig | None = None) -> Log:
         notes=tuple(
             _notes(given, category_names, list(numbers)[2:], (*events.naive, *people.naive, *accounts.naive), config)
         ),
+        segment_versions=segment_versions,
     )
     return (
         log if given.outcomes is None else with_outcomes(log, given.outcomes, accounts, codes.account, strays, config)

@@ -53,7 +53,8 @@ def ensemble(network: Network, n: int, /) -> Network:
     def train(params: Params, batch: Batch, key: Array | None, dropout: Dropout | None = None) -> Output:
         keys = None if key is None else jax.random.split(key, n)
         own = jax.vmap(network.train, in_axes=(0, None, 0, None))(params, batch, keys, dropout)
-        return mean(own)._replace(logit=own.logit, member_logit=own.member_logit)
+        each = ("logit", "member_logit", "logit_variance")
+        return mean(own)._replace(**{name: getattr(own, name) for name in each})
 
     def apply(params: Params, batch: Batch) -> Output:
         return mean(jax.vmap(network.apply, in_axes=(0, None))(params, batch))

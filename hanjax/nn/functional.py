@@ -27,8 +27,8 @@ class Network(NamedTuple):
         apply: ``(params, batch)`` to ``Output``.
         train: ``(params, batch, key, dropout=None)`` to ``Output`` as a training step sees it: with dropout if the
             settings say so and ``key`` is not None, and otherwise exactly that of ``apply``. ``dropout`` is a pair of
-            rates, of units and of members, in place of those of the settings. In an ensemble, ``logit`` and
-            ``member_logit`` have the networks as a further leading axis: each learns on its own.
+            rates, of units and of members, in place of those of the settings. In an ensemble, ``logit``,
+            ``member_logit`` and ``logit_variance`` have the networks as a further leading axis: each learns on its own.
         individual_logits: ``(params, batch)`` to ``[B, K, H]``: log-odds of the group made of each member alone.
         encode_periods: ``(params, batch)`` to ``Pooled`` of ``[S, D]`` and ``[S, L]``, from the batch's sequences and
             gaps.

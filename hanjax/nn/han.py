@@ -6,13 +6,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Shaped
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from hanjax.config import ModelConfig
 from hanjax.errors import ConfigError
 from hanjax.nn.aggregators import AGGREGATORS, Aggregated, Aggregator, GroupSpec, Logit
 from hanjax.nn.encoders import ActivityEncoder, IndividualLayer, WindowEncoder
 from hanjax.nn.pooling import Pooled
+from hanjax.nn.segments import Segments
 from hanjax.nn.sizes import Sizes
 from hanjax.types import OF_SAMPLES, Batch, Output, Prefixes
 
@@ -101,6 +102,11 @@ class HAN(nnx.Module):
         joined, eye = sizes.horizons + sizes.numbers, lambda key, shape, dtype: jnp.eye(*shape, dtype=dtype)
         linear = nnx.Linear(joined, sizes.horizons, kernel_init=eye, rngs=rngs) if config.account_head else None
         self.account_head = linear
+        self.segments = (
+            Segments(sizes.segments, numbers=sizes.numbers, horizons=sizes.horizons, initial_logit=initial_logit)
+            if sizes.segments
+            else None
+        )
 
     def __call__(self, batch: Batch, *, key: Array | None = None, dropout: Dropout | None = None) -> Output:
         """Says of each sample how likely it converts, and what counted at each level; with a key, under dropout.
@@ -116,12 +122,13 @@ class HAN(nnx.Module):
         for number, block in enumerate(_blocks(batch)):
             where, scale = self._dropout(block, None if key is None else jax.random.fold_in(key, number), dropout)
             people = self._people(windows.value, block, scale=scale)
-            group = jax.vmap(self._group)(people, where=where, account=account_numbers(block))
+            group, variance = jax.vmap(self._group)(people, where, account_numbers(block), block.segments)
             member_logit = jnp.where(block.member_mask[..., None], people, 0.0) if self.takes_logits else None
             of_members = jax.tree.map(lambda own: _with_room(own, batch.members.shape[1]), (group.share, member_logit))
-            groups.append((group.logit, *of_members))
-        logit, share, member_logit = jax.tree.map(lambda *parts: jnp.concatenate(parts), *groups)
-        return Output(logit, share, windows.weights, periods.weights, member_logit)
+            groups.append((group.logit, variance, *of_members))
+        logit, variance, share, member_logit = jax.tree.map(lambda *parts: jnp.concatenate(parts), *groups)
+        penalty = None if self.segments is None else self.segments.penalty()
+        return Output(logit, share, windows.weights, periods.weights, member_logit, variance, penalty)
 
     def individual_logits(self, batch: Batch) -> Float[Array, "B K H"]:
         """Scores each member: log-odds of the group made of that individual alone; 0 where no member is.
@@ -173,7 +180,7 @@ class HAN(nnx.Module):
         """
         self.sizes.check_fields(batch, self.config)
         people = self._people(windows, batch)
-        group = jax.vmap(self._group)(people, where=batch.member_mask, account=account_numbers(batch))
+        group, _ = jax.vmap(self._group)(people, batch.member_mask, account_numbers(batch), batch.segments)
         return Scored(group.logit, group.share, self._alone(people, batch))
 
     def _shared(self, prefixes: Prefixes | None) -> Prefixes | None:
@@ -208,21 +215,28 @@ class HAN(nnx.Module):
         )
 
     def _group(
-        self, people: Float[Array, "k e"], *, where: Bool[Array, " k"], account: Float[Array, " n"]
-    ) -> Aggregated:
-        """Aggregates one group."""
+        self,
+        people: Float[Array, "k e"],
+        where: Bool[Array, " k"],
+        account: Float[Array, " n"],
+        segments: Int[Array, " q"] | None,
+    ) -> tuple[Aggregated, Float[Array, " h"] | None]:
+        """Aggregates one group and adds the effects of its segments, whose variance stands beside it."""
         group = self.aggregate(people, where=where, account=account)
-        if self.account_head is None:
-            return group
-        return group._replace(logit=self.account_head(jnp.concatenate([group.logit, account])))
+        if self.account_head is not None:
+            group = group._replace(logit=self.account_head(jnp.concatenate([group.logit, account])))
+        if self.segments is None or segments is None:
+            return group, None
+        effect = self.segments(group.logit, account, segments)
+        return group._replace(logit=group.logit + effect.mean), effect.variance
 
     def _alone(self, people: Float[Array, "B K E"], batch: Batch) -> Float[Array, "B K H"]:
         """Aggregates the group made of each member alone; 0 where no member is."""
 
-        def alone(person: Array, account: Array) -> Array:
-            return self._group(person[None], where=jnp.ones(1, bool), account=account).logit
+        def alone(person: Array, account: Array, segments: Array | None) -> Array:
+            return self._group(person[None], jnp.ones(1, bool), account, segments)[0].logit
 
-        logit = jax.vmap(jax.vmap(alone, in_axes=(0, None)))(people, account_numbers(batch))
+        logit = jax.vmap(jax.vmap(alone, in_axes=(0, None, None)))(people, account_numbers(batch), batch.segments)
         return jnp.where(batch.member_mask[..., None], logit, 0.0)
 
 

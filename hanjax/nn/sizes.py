@@ -21,6 +21,7 @@ class Sizes:
         max_members: largest number of members of a group.
         member_numbers: number of numbers of each member.
         window_ages: whether it is known how many periods back each period of a window lies.
+        segments: for each factor of segments, its number of ids, those of the missing and the unknown level included.
 
     Raises:
         ConfigError: if a size cannot be.
@@ -33,12 +34,14 @@ class Sizes:
     max_members: int = 25
     member_numbers: int = 0
     window_ages: bool = False
+    segments: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks each size."""
         lowest = {"vocabulary": 2, "numbers": 0, "horizons": 1, "max_members": 1, "member_numbers": 0}
         wrong = [f"{name}={getattr(self, name)}" for name, least in lowest.items() if getattr(self, name) < least]
-        wrong += [f"levels={self.levels}"] if min(self.levels, default=2) < 2 else []
+        for name in ("levels", "segments"):
+            wrong += [f"{name}={getattr(self, name)}"] if min(getattr(self, name), default=2) < 2 else []
         if wrong:
             raise ConfigError(f"Sizes: {', '.join(wrong)} (ids number at least 2: padding and the unknown).")
 
@@ -63,6 +66,9 @@ class Sizes:
             max_members=max(1, batch.members.shape[1]),
             member_numbers=0 if batch.member_numbers is None else batch.member_numbers.shape[2],
             window_ages=batch.window_ages is not None,
+            segments=()
+            if batch.segments is None
+            else tuple(max(2, int(n) + 1) for n in np.max(batch.segments, axis=0)),
         )
 
     def check(self, batch: Batch, config: ModelConfig | None = None) -> None:
@@ -85,6 +91,9 @@ class Sizes:
         for column, (here, most) in enumerate(zip(own.levels, self.levels, strict=False)):
             if here > most:
                 wrong.append(f"column {column} of individuals holds the id {here - 1}, and levels[{column}] is {most}")
+        for factor, (here, most) in enumerate(zip(own.segments, self.segments, strict=False)):
+            if here > most:
+                wrong.append(f"factor {factor} of segments holds the id {here - 1}, and segments[{factor}] is {most}")
         wrong += self.misfits(batch, config)
         if own.horizons != self.horizons and np.any(batch.label_mask):
             wrong.append(f"label has {own.horizons} horizons instead of {self.horizons}")
@@ -113,6 +122,8 @@ class Sizes:
             wrong.append(f"members have {here} numbers instead of {self.member_numbers}")
         if (batch.window_ages is not None) != self.window_ages:
             wrong.append(f"window_ages are {'missing' if self.window_ages else 'there, and the network takes none'}")
+        if (here := 0 if batch.segments is None else batch.segments.shape[-1]) != len(self.segments):
+            wrong.append(f"segments have {here} factors instead of {len(self.segments)}")
         if config is not None and config.period_input != "sequence":
             if batch.counts is None or batch.count_windows is None:
                 needs = f"period_input={config.period_input!r} needs them"

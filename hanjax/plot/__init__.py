@@ -10,6 +10,7 @@ from hanjax.plot.contributions import activities, heat_map
 from hanjax.plot.features import features
 from hanjax.plot.intervals import compare, metrics
 from hanjax.plot.quality import gains, lift, reliability
+from hanjax.plot.segments import segments
 from hanjax.plot.timing import lead_time, over_time
 from hanjax.plot.trajectories import history, trajectory
 
@@ -27,6 +28,7 @@ __all__ = [
     "over_time",
     "ranking",
     "reliability",
+    "segments",
     "survival",
     "trajectory",
     "waterfall",

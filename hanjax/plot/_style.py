@@ -176,6 +176,16 @@ def row_axis(ax: "Axes", names: Iterable[str]) -> None:
     ax.tick_params(axis="y", length=0)
 
 
+def forest(ax: "Axes", names: list[str], values: np.ndarray, colors: list[str], texts: list[str]) -> None:
+    """Points with intervals, a row each, and their numbers on the right."""
+    row_axis(ax, names)
+    for place, (value, low, high) in enumerate(values):
+        ax.hlines(place, low, high, color=colors[place], linewidth=2.5)
+        ax.plot(value, place, "o", color=colors[place], markersize=8)
+        ax.text(1.02, place, texts[place], transform=ax.get_yaxis_transform(), va="center", fontsize=9)
+    grid(ax, "x")
+
+
 def moments(times: pd.Series) -> np.ndarray:
     """Numbers as they are; dates as their own time zone shows them, without the zone: they are labels here.
 

@@ -49,7 +49,7 @@ def metrics(
     for value, low, high in table[numbers].to_numpy():
         interval = f"  [{low:.{digits}f}, {high:.{digits}f}]" if np.isfinite(low + high) else ""
         texts.append(f"{value:.{digits}f}{interval}" if np.isfinite(value) else "unknown")
-    _forest(ax, [style.label(name, 40) for name in table["model"]], table[numbers].to_numpy(), colors, texts)
+    style.forest(ax, [style.label(name, 40) for name in table["model"]], table[numbers].to_numpy(), colors, texts)
     if baseline is not None:
         ax.axvline(baseline, **style.REFERENCE)
     ax.set(title=f"{measure} of each model", xlabel=measure)
@@ -99,22 +99,12 @@ def compare(table: pd.DataFrame, *, names: tuple[str, str] = ("first", "second")
         interval = f"  [{row.low:+.{digits}f}, {row.high:+.{digits}f}]" if np.isfinite(row.low + row.high) else ""
         chance = f"  p = {row.p:.2g}" if np.isfinite(row.p) else ""
         texts.append(f"{row.difference:+.{digits}f}{interval}{chance}" if np.isfinite(row.difference) else "unknown")
-    _forest(ax, rows, drawn, colors, texts)
+    style.forest(ax, rows, drawn, colors, texts)
     ax.axvline(0, color="black", linewidth=1)
     first, second = (style.label(name) for name in names)
     scale = ", in half widths of its own interval" if own_scales else ""
     ax.set(title=f"{first} less {second}", xlabel=f"Difference{scale} (gray: zero is not ruled out)")
     return ax
-
-
-def _forest(ax: "Axes", names: list[str], values: np.ndarray, colors: list[str], texts: list[str]) -> None:
-    """Points with intervals, a row each, and their numbers on the right."""
-    style.row_axis(ax, names)
-    for place, (value, low, high) in enumerate(values):
-        ax.hlines(place, low, high, color=colors[place], linewidth=2.5)
-        ax.plot(value, place, "o", color=colors[place], markersize=8)
-        ax.text(1.02, place, texts[place], transform=ax.get_yaxis_transform(), va="center", fontsize=9)
-    style.grid(ax, "x")
 
 
 def _digits(values: np.ndarray) -> int:

@@ -168,7 +168,7 @@ class Run(BaseRun):
             sizes = stored["sizes"]
             run = cls(
                 **common,
-                sizes=Sizes(**{**sizes, "levels": tuple(sizes["levels"])}),
+                sizes=Sizes(**{name: tuple(size) if isinstance(size, list) else size for name, size in sizes.items()}),
                 positive_weight=float(stored["positive_weight"]),
             )
         if (folder / "model.npz").exists():

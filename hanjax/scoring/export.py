@@ -40,6 +40,8 @@ _INPUTS = {
     "window_ages": ("M W", "int32", "how many periods back each period of a window lies; 0 for quiet ones"),
     "account_numbers": ("B N", "float32", "of the account as of the cut-off, scaled by encoding.features and .as_of"),
     "member_numbers": ("B K P", "float32", "of each member as of the cut-off, scaled by encoding.of_members"),
+    "segments": ("B Q", "int32", "levels of each sample, as positions among those of encoding.segments + 2; 1 is an "
+                 "unknown level, 0 a missing one"),
 }  # fmt: skip
 """Axes, type and meaning of all that may go in."""
 
@@ -203,6 +205,7 @@ def _lengths(run: Run) -> dict[str, int]:
         "V": run.sizes.vocabulary,
         "N": run.sizes.numbers - numbers,
         "P": run.sizes.member_numbers,
+        "Q": len(run.sizes.segments),
         "H": run.sizes.horizons,
     }
 
@@ -217,6 +220,7 @@ def _inputs(run: Run) -> dict[str, tuple[str, str, str]]:
         "window_ages": not run.sizes.window_ages,
         "account_numbers": not lengths["N"],
         "member_numbers": not lengths["P"],
+        "segments": not lengths["Q"],
     }
     return {name: about for name, about in _INPUTS.items() if not unread.get(name)}
 

@@ -19,7 +19,7 @@ from hanjax.evaluation.calibration import unweight
 from hanjax.evaluation.metrics import auc
 from hanjax.training.checkpoint import Checkpoints
 from hanjax.training.devices import first_process
-from hanjax.training.losses import balanced_weight, base_rate_logit
+from hanjax.training.losses import balanced_weight, base_rate_logit, penalty_weight
 from hanjax.training.step import Hyperparameters, Measurements, Network, Programs, TrainState, forests_of, programs
 from hanjax.types import Batch, hard_label
 
@@ -31,7 +31,8 @@ class Epoch(NamedTuple):
 
     Args:
         epoch: from 1.
-        loss: mean weighted cross-entropy over the epoch's known outcomes, as the parameters change.
+        loss: mean weighted cross-entropy over the epoch's known outcomes, as the parameters change, and the model's
+            penalty if there is one.
         validation_auc: area under the ROC curve on the validation samples, the mean over horizons; NaN if undefined.
         validation_log_loss: mean cross-entropy there, of probabilities from which the weight is taken out.
         seconds: wall time, with planning, compilation and validation.
@@ -167,7 +168,9 @@ def fit_panel(
     key = jax.random.key(config.seed)
     label = np.asarray(batch.label)[train_rows]
     weight = balanced_weight(label) if config.positive_weight is None else config.positive_weight
-    compiled, hyperparameters = programs(network, config, mesh=mesh), Hyperparameters.of(config, weight)
+    compiled, share = programs(network, config, mesh=mesh), 1.0 if parts is None else 1 - 1 / config.ensemble
+    penalty = penalty_weight(label, positive_weight=weight, share=share)
+    hyperparameters = Hyperparameters.of(config, weight)._replace(penalty_weight=penalty)
     shards = None if mesh is None else mesh.size
     initial_logit = base_rate_logit(label, positive_weight=weight)
     params = own(network.init(jax.random.fold_in(key, 0), jnp.asarray(initial_logit)))

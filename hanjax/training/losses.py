@@ -42,6 +42,80 @@ def cross_entropy_loss(
     return jnp.sum(loss, where=where) / jnp.maximum(where.sum(), 1)
 
 
+def expected_cross_entropy_loss(
+    logit: Float[Array, "*shape"],
+    variance: Float[Array, "*shape"] | None,
+    label: Float[Array, "*shape"],
+    *,
+    positive_weight: float = 1.0,
+    where: Bool[Array, "*shape"],
+) -> Float[Array, ""]:
+    """The mean of ``cross_entropy_loss`` over log-odds that are normally distributed.
+
+    E L = sum_i c_i L(logit + sqrt(variance) x_i), by Gauss-Hermite quadrature with 7 nodes
+
+    Args:
+        logit: any shape; means of the log-odds.
+        variance: the same shape; None where the log-odds are certain, and this is the plain loss.
+        label: as ``cross_entropy_loss`` takes it.
+        positive_weight: w, the weight of a conversion.
+        where: the same shape; which outcomes count.
+
+    Returns:
+        The loss; nothing is drawn at random.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from hanjax.training.losses import expected_cross_entropy_loss
+        >>> loss = expected_cross_entropy_loss(jnp.zeros(1), jnp.ones(1), jnp.ones(1), where=jnp.ones(1, bool))
+        >>> round(float(loss), 3)  # the integral of log(1 + exp(-x)) over the normal density; log 2 = 0.693 without
+        0.806
+    """
+    if variance is None:
+        return cross_entropy_loss(logit, label, positive_weight=positive_weight, where=where)
+    known = where & (variance > 0)
+    sd = jnp.where(known, jnp.sqrt(jnp.where(known, variance, 1)), 0)  # the root has no gradient at zero
+    nodes, weights = np.polynomial.hermite_e.hermegauss(7)
+    losses = [
+        weight * cross_entropy_loss(logit + float(node) * sd, label, positive_weight=positive_weight, where=where)
+        for node, weight in zip(nodes, (weights / weights.sum()).tolist(), strict=True)
+    ]
+    return jnp.sum(jnp.stack(losses))
+
+
+def penalty_weight(
+    label: Float[np.ndarray, "n H"], *, positive_weight: float = 1.0, share: float = 1.0
+) -> Float[np.ndarray, " H"]:
+    """What a nat of a divergence from the prior adds to the mean weighted cross-entropy.
+
+    c / N,  c = w / (1 + (w - 1) r),  for N known outcomes of all horizons and the rate r of conversions of each
+
+    With w = 1 it is the evidence lower bound over N. Otherwise the weighted loss claims more than the samples say: its
+    curvature in a constant log-odds is N w r (1 - r) / (1 + (w - 1) r), where N r (1 - r) is the information that there
+    is. Their ratio is c, by which the prior has to weigh more, so that effects are shrunk as without the weight.
+
+    Args:
+        label: ``[n, H]`` 1 converted, 0 not, NaN unknown, of the training samples.
+        positive_weight: w, the weight of a conversion.
+        share: of the outcomes that each network learns from.
+
+    Returns:
+        ``[H]`` the weights, 0 for a horizon without an outcome.
+
+    Example:
+        >>> import numpy as np
+        >>> from hanjax.training.losses import penalty_weight
+        >>> penalty_weight(np.array([[1.0], [0.0], [0.0], [np.nan]]), positive_weight=2.0).tolist()  # 1.5 / 3
+        [0.5]
+
+    Source: Ribatet, Cooley and Davison 2012, Bayesian Inference from Composite Likelihoods, the magnitude adjustment.
+    """
+    known = ~np.isnan(label)
+    rate = np.where(known, label, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    weight = positive_weight / (1 + (positive_weight - 1) * rate) / (share * max(known.sum(), 1))
+    return np.where(known.any(axis=0), weight, 0).astype(np.float32)
+
+
 def base_rate_logit(label: Float[np.ndarray, "n H"], *, positive_weight: float = 1.0) -> Float[np.ndarray, " H"]:
     """The log-odds of a constant model that minimizes the weighted loss: where training should start.
 

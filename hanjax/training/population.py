@@ -28,7 +28,7 @@ from hanjax.training.fit import (
     validated,
     with_outcome,
 )
-from hanjax.training.losses import balanced_weight, base_rate_logit
+from hanjax.training.losses import balanced_weight, base_rate_logit, penalty_weight
 from hanjax.training.step import Hyperparameters, Measurements, Network, forests_of, programs
 from hanjax.types import Batch
 
@@ -122,8 +122,11 @@ def fit_members(
     compiled = programs(network, first, together=True, mesh=mesh)
     initial = jnp.stack([base_rate_logit(label, positive_weight=weight) for weight in weights])
     params = own(jax.vmap(network.init)(fold_in(keys, 0), initial))
+    share = 1.0 if parts is None else 1 - 1 / first.ensemble
     each = [
-        Hyperparameters.of(member.config, weight)._replace(dropout=member.dropout)
+        Hyperparameters.of(member.config, weight)._replace(
+            dropout=member.dropout, penalty_weight=penalty_weight(label, positive_weight=weight, share=share)
+        )
         for member, weight in zip(members, weights, strict=True)
     ]
     numbers = jax.tree.map(lambda *values: jnp.asarray(values, jnp.float32), *each)

@@ -16,7 +16,7 @@ from hanjax.config import TrainConfig
 from hanjax.data.batches import Forests, Plan, gather
 from hanjax.errors import ConfigError
 from hanjax.training.devices import over_devices, placements
-from hanjax.training.losses import cross_entropy_loss
+from hanjax.training.losses import expected_cross_entropy_loss
 from hanjax.types import Batch, Output
 
 
@@ -52,6 +52,8 @@ class Hyperparameters(NamedTuple):
         ema_epochs: time constant of the moving average, in epochs; without meaning where there is none.
         dropout: shares of an individual's representation, and of the members, that a step leaves out; None for those of
             the model's settings.
+        penalty_weight: what a nat of the model's penalty adds to the loss, for all horizons or each; without meaning
+            where there is no penalty.
     """
 
     positive_weight: Float[Array, ""] | float
@@ -60,6 +62,7 @@ class Hyperparameters(NamedTuple):
     gradient_clip: Float[Array, ""] | float = math.inf
     ema_epochs: Float[Array, ""] | float = 0.0
     dropout: Any = None
+    penalty_weight: Float[Array, "..."] | float = 0.0
 
     @classmethod
     def of(cls, config: TrainConfig, positive_weight: float) -> "Hyperparameters":
@@ -201,7 +204,11 @@ def _programs(network: Network, whose: str, averages: bool, together: bool, mesh
                     learns = apart[own.samples][None] != jnp.arange(len(logit))[:, None]
                     where = where & jnp.expand_dims(learns, range(2, logit.ndim))
                 outcomes = where.sum()
-                loss = cross_entropy_loss(logit, label, positive_weight=by.positive_weight, where=where)
+                variance = output.logit_variance if whose == "account" else None
+                weight = by.positive_weight
+                loss = expected_cross_entropy_loss(logit, variance, label, positive_weight=weight, where=where)
+                if output.penalty is not None:
+                    loss += jnp.sum(by.penalty_weight * output.penalty)
                 if axis is None:
                     return loss, outcomes
                 all_outcomes = jax.lax.psum(outcomes, axis)
@@ -233,6 +240,8 @@ def _programs(network: Network, whose: str, averages: bool, together: bool, mesh
                 "loss: 'individual' needs an aggregation of the individuals' own probabilities, such as "
                 "aggregator='mean_probability'."
             )
+        if output.penalty is not None:
+            raise ConfigError("loss: 'individual' sees no effects of segments, which are the account's. Use 'account'.")
         known = batch.label_mask[:, None] & batch.member_mask[..., None]
         return output.member_logit, batch.label[:, None], known
 
@@ -266,7 +275,11 @@ def _programs(network: Network, whose: str, averages: bool, together: bool, mesh
 
 
 def _decays(params: PyTree) -> PyTree:
-    """Which parameters decay: all but biases, and scales of normalizations, which have no reason to be small."""
+    """Which parameters decay: all but biases and scales of normalizations, which have no reason to be small.
+
+    Nor do effects of segments: what draws them to zero is their distribution, which is learned.
+    """
     return jax.tree_util.tree_map_with_path(
-        lambda path, _: not any(word in str(path[-1]) for word in ("bias", "scale")), params
+        lambda path, _: not any(word in str(path[-1]) for word in ("bias", "scale")) and "segments" not in str(path),
+        params,
     )

@@ -50,6 +50,10 @@ TABLES = {
         | {"low": [0.8, 0.77, 0.76, 0.72, 0.6], "high": [0.88, 0.85, 0.84, 0.83, 0.75]}
     ),
     "ranking": pd.DataFrame({"account_id": LONG, "probability": np.geomspace(0.04, 0.001, 24)}),
+    "segments": pd.DataFrame(
+        {"factor": ["region"] * 4 + ["region:industry"] * 20, "level": LONG}
+        | {"intercept": np.linspace(1, -1.2, 24), "sd": np.linspace(0.1, 0.6, 24)}
+    ),
 }
 ALL = sorted(TABLES)
 
@@ -85,7 +89,7 @@ ESSENTIAL = {
         "over_time": set(),
     },
     **{"lead_time": {"threshold", "warned", "false_alarms"}, "heat_map": {"weight"}, "activities": {"weight"}},
-    **{"compare": {"difference"}, "metrics": {"value"}, "ranking": {"probability"}},
+    **{"compare": {"difference"}, "metrics": {"value"}, "ranking": {"probability"}, "segments": {"intercept"}},
 }
 """Numbers without which there is nothing to draw."""
 

@@ -1,5 +1,6 @@
 """Trains on one device and on eight, in a process of its own, as the number of devices is fixed when JAX starts."""
 
+import dataclasses
 from operator import itemgetter
 
 import jax
@@ -36,9 +37,11 @@ def main():
         np.testing.assert_array_equal(np.sort(samples[mask]), np.sort(shards.samples[t][shards.mask[t]]))
     sizes = Sizes(vocabulary=5, levels=(4, 4), numbers=4, max_members=6)
     small = network(ModelConfig(activity_width=3, window_width=3, member_width=3), sizes)
-    for model in (Linear(), small):
-        alone = fit_panel(PANEL, TRAIN, VALIDATION, model, SETTINGS)
-        compare(fit_panel(PANEL, TRAIN, VALIDATION, model, SETTINGS, mesh=mesh), alone)
+    segmented = PANEL._replace(segments=np.random.default_rng(0).integers(0, 5, (120, 2)).astype(np.int32))
+    effects = network(ModelConfig(window_width=3, member_width=3), dataclasses.replace(sizes, segments=(5, 5)))
+    for model, whose in ((Linear(), PANEL), (small, PANEL), (effects, segmented)):
+        alone = fit_panel(whose, TRAIN, VALIDATION, model, SETTINGS)
+        compare(fit_panel(whose, TRAIN, VALIDATION, model, SETTINGS, mesh=mesh), alone)
     members = [Member(TrainConfig(**{**vars(SETTINGS), "learning_rate": 0.001 * i, "seed": i})) for i in range(1, 9)]
     dealt = fit_members(PANEL, TRAIN, VALIDATION, Linear(), members, mesh=mesh)
     for member, one in itemgetter(0, 7)(list(zip(members, dealt.members, strict=True))):
