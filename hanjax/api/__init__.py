@@ -7,6 +7,7 @@ from hanjax.api.evaluating import evaluate
 from hanjax.api.evaluation import Comparison, Evaluation
 from hanjax.api.fitting import fit, load, prepare
 from hanjax.api.given import Data
+from hanjax.api.monitoring import Monitoring, make_reference, monitor
 from hanjax.api.reporting import write_report
 from hanjax.api.scoring import append_scores, score
 from hanjax.api.walking import WalkForward, walk_forward
@@ -16,6 +17,7 @@ __all__ = [
     "Comparison",
     "Data",
     "Evaluation",
+    "Monitoring",
     "WalkForward",
     "append_scores",
     "calibrate",
@@ -26,6 +28,8 @@ __all__ = [
     "evaluate",
     "fit",
     "load",
+    "make_reference",
+    "monitor",
     "prepare",
     "rank",
     "read",

@@ -1,4 +1,4 @@
-"""What drift is by chance: samples like the current one, drawn from the reference by whole accounts, and corrections."""
+"""What drift is by chance: samples like the current one, drawn from the reference account by account."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""A control chart of conversions: whether there are more, or fewer, than the probabilities said, period after period."""
+"""A control chart of conversions: whether there are more, or fewer, than the probabilities said."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from hanjax.errors import ConfigError, DataError
 
-_GROUPS = 64
+_GROUPS = 24
 """Of more samples in a period, like probabilities are drawn together, so many groups of them."""
 
 

@@ -176,7 +176,7 @@ def bin_edges(numbers: Float[np.ndarray, " n"], bins: int) -> tuple[float, ...]:
 
 def as_numbers(values: pd.Series) -> Float[np.ndarray, " n"]:
     """Numbers in float64; NaN where there is none."""
-    return pd.to_numeric(values.astype(object), errors="coerce").to_numpy(np.float64, na_value=np.nan)
+    return np.asarray(pd.to_numeric(values.astype(object), errors="coerce"), np.float64)
 
 
 def as_texts(values: pd.Series) -> pd.Series:

@@ -1,6 +1,6 @@
 """Drift: whether tables still look like those of the training, before anything is scored with them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +10,8 @@ from hanjax.errors import ConfigError
 from hanjax.monitoring.chance import Null, cut, divergences, nulls, rate_deviation
 from hanjax.monitoring.columns import Column, as_numbers, as_texts, histogram, kind_of, same_kind, shown
 from hanjax.monitoring.reference import OTHERS, Reference, Table, check_frame, population, segment_of
+from hanjax.monitoring.verdict import SEVERITIES, Finding, worst
 from hanjax.monitoring.volume import volume_findings
-from hanjax.monitoring.verdict import Finding, SEVERITIES, worst
 from hanjax.report.blocks import number, percent, plural
 
 _FEW = 10
@@ -51,15 +51,22 @@ class DriftReport(NamedTuple):
 
     @property
     def alarms(self) -> list[str]:
-        """The sentence of each alarm."""
-        return self.findings.loc[self.findings["severity"] == "alarm", "sentence"].tolist()
+        """The sentence of each alarm; that of a distribution once, though two measures say it."""
+        return self.told.query("severity == 'alarm'")["sentence"].tolist()
+
+    @property
+    def told(self) -> pd.DataFrame:
+        """The findings that are warnings or alarms, without those that the other measure of a distribution says too."""
+        found, keys = self.findings[self.findings["severity"] != "ok"], ["table", "column", "segment"]
+        said = pd.MultiIndex.from_frame(found.loc[found["statistic"] == STABILITY, keys])
+        echo = (found["statistic"] == SHANNON).to_numpy() & pd.MultiIndex.from_frame(found[keys]).isin(said)
+        return found[~echo]
 
     def __repr__(self) -> str:
         """How much was looked at, and every warning and alarm."""
         counts = self.findings["severity"].value_counts()
         head = ", ".join(plural(int(counts.get(name, 0)), name) for name in ("alarm", "warning"))
-        told = self.findings[self.findings["severity"] != "ok"]
-        lines = [f"{row.severity}: {row.sentence}" for row in told.itertuples()]
+        lines = [f"{row.severity}: {row.sentence}" for row in self.told.itertuples()]
         return "\n".join([f"Drift of {plural(len(self.findings), 'finding')}: {head}", *lines, *self.notes])
 
 
@@ -177,7 +184,7 @@ def _schema(name: str, table: Table, frame: pd.DataFrame, reference: Reference) 
             yield Finding(name, column, "", "schema", "alarm", said)
         else:
             yield Finding(name, column, "", "schema", "ok", f"{name}.{column} holds {_KINDS[found.kind]}, as before.")
-    own = {*table.columns, reference.accounts, reference.period}
+    own = {*table.columns, *reference.segments, reference.accounts, reference.period}
     for column in (column for column in frame if column not in own):
         yield Finding(name, column, "", "schema", "warning", f"{name}.{column}: the reference has no such column.")
 
@@ -237,7 +244,7 @@ def _segments(
             else:
                 yield segment, rows
     if table.pooled:
-        notes.append(f"{name}: segments of few accounts are compared as one: {shown(table.pooled, 5)}.")
+        notes.append(f"{name}: segments of few accounts are not looked at one by one: {shown(table.pooled, 5)}.")
 
 
 def _distributions(
@@ -279,9 +286,16 @@ def _distributions(
             null = Null(null.mean * stretch, null.variance * stretch**2)
             findings.append(
                 Finding(
-                    draw.name, name, segment, statistic, "",
+                    draw.name,
+                    name,
+                    segment,
+                    statistic,
+                    "",
                     f"{place} is distributed {{}} than in training: {statistic} {number(value)}; {moved}.",
-                    value, null.p(value), null.threshold, calm=values[0] < least,
+                    value,
+                    null.p(value),
+                    null.threshold,
+                    calm=values[0] < least,
                 )  # fmt: skip
             )
         share = {"reference": before / before.sum(), "current": after / after.sum()}
@@ -296,7 +310,9 @@ def _moved(column: Column, before: np.ndarray, after: np.ndarray, values: pd.Ser
     most = int(np.argmax(np.abs(shares[1] - shares[0])))
     said = f"“{column.bins[most]}” had {percent(shares[0][most])} of the rows and now has {percent(shares[1][most])}"
     if column.kind == "number" and values is not None:
-        said = f"the median was {number(column.middle)} and is {number(float(np.nanmedian(as_numbers(values))))}; {said}"
+        said = (
+            f"the median was {number(column.middle)} and is {number(float(np.nanmedian(as_numbers(values))))}; {said}"
+        )
     return said
 
 

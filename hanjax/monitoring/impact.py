@@ -219,8 +219,9 @@ def opportunities(
     Example:
         >>> import numpy as np
         >>> from hanjax.monitoring.impact import opportunities
-        >>> opportunities(np.repeat([0, 1, 2, 1], 50) + np.arange(200) % 2, np.arange(200) >= 100, randomized=True)
-        The number of opportunities of an account is 2 where prioritized and 1 where not: 100 % more [+57.1 %, +155 %] (p 5.3e-08).
+        >>> counts = np.repeat([0, 1, 2, 1], 50) + np.arange(200) % 2
+        >>> opportunities(counts, np.arange(200) >= 100, measure="number", randomized=True)
+        The number of an account is 2 where prioritized and 1 where not: 100 % more [+57.1 %, +155 %] (p 5.3e-08).
 
     Source: McCullagh and Nelder (1989), Generalized linear models, section 6.2 on overdispersed counts.
     """
@@ -239,7 +240,10 @@ def opportunities(
     mean = np.where(first, *rates) * shares
     freedom = len(counts) - 2
     spread = max(float(((counts - mean) ** 2 / mean).sum() / freedom), 1.0) if freedom else 1.0
-    deviation, student = np.sqrt(spread * (1 / found[0] + 1 / found[1])), float(stdtrit(max(freedom, 1), (1 + level) / 2))
+    deviation, student = (
+        np.sqrt(spread * (1 / found[0] + 1 / found[1])),
+        float(stdtrit(max(freedom, 1), (1 + level) / 2)),
+    )
     log = np.log(rates[0] / rates[1])
     ratio = Estimate(*(float(np.exp(log + side * student * deviation)) for side in (0, -1, 1)))
     apart = student * np.sqrt(spread * (rates[0] / totals[0] + rates[1] / totals[1]))

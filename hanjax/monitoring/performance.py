@@ -153,10 +153,11 @@ def performance_over_time(
     parts = [("", np.arange(len(scores)))]
     for column in segments:
         small = []
-        for level_name, rows in segment_of(scores, column).groupby(segment_of(scores, column)).indices.items():
+        levels = segment_of(scores, column)
+        for name, rows in ((name, np.flatnonzero(levels == name)) for name in sorted(set(levels))):
             enough = scores["label"].iloc[rows].sum() >= 2 * least
-            parts += [(f"{column}={level_name}", rows)] if enough else []
-            small += [] if enough else [str(level_name)]
+            parts += [(f"{column}={name}", rows)] if enough else []
+            small += [] if enough else [name]
         if small:
             notes.append(f"{column}: too few conversions to be watched apart: {', '.join(small)}.")
     per_year = per_year or _per_year(scores[period])
@@ -227,23 +228,19 @@ def _part(segment: str, scores: pd.DataFrame, period: str, to: _Settings) -> tup
     weights = account_weights(len(given.names), resamples=resamples, seed=to.seed)
     groups = _windows(given, to.least)
     complete = [index for index, (_, _, whole) in enumerate(groups) if whole]
-    if to.reference is None:
-        before = set(complete[: (len(complete) + 1) // 2])
-    else:
-        start = pd.Timestamp(to.reference) if isinstance(names, pd.DatetimeIndex) else to.reference
-        if isinstance(names, pd.DatetimeIndex) and names.tz is not None and start.tzinfo is None:
-            start = start.tz_localize(names.tz)
+    before = set(complete[: (len(complete) + 1) // 2])
+    if to.reference is not None:
+        start = _moment(to.reference, names)
         before = {index for index in complete if names[groups[index][1]] < start}
     base_rows = np.isin(given.periods, [t for index in before for t in range(groups[index][0], groups[index][1] + 1)])
     base = _area(given, base_rows, weights)
-    looks = to.per_year / (np.mean([last - first + 1 for first, last, whole in groups if whole]) if complete else 1)
+    looks = to.per_year / (np.mean([groups[index][1] - groups[index][0] + 1 for index in complete]) if complete else 1)
     limit = to.budget / max(looks, 1)
     rows, alarms = [], []
     for index, (first, last, whole) in enumerate(groups):
         inside = (given.periods >= first) & (given.periods <= last)
-        area = _area(given, inside, weights)
-        tested, p = whole and before and index not in before, np.nan
-        if tested:
+        area, p = _area(given, inside, weights), np.nan
+        if whole and before and index not in before:
             carriers = min(_taken(given, some).carriers for some in (inside, base_rows))
             apart = difference(area[0] - base[0], area[1] - base[1], positives=carriers)
             p = apart.p
@@ -252,27 +249,26 @@ def _part(segment: str, scores: pd.DataFrame, period: str, to: _Settings) -> tup
                     f"the AUC from {_date(names[first])} to {_date(names[last])} is {area[0]:.3f}, below the "
                     f"{base[0]:.3f} of the reference (one-sided p {p / 2:.2g})"
                 )
-                alarms.append([segment, "AUC", last, area[0], np.nan, said])
-        rows.append([
-            segment, names[first], names[last], *_measures(given, inside, weights, area, to), whole, index in before, p
-        ])  # fmt: skip
+                alarms.append([last, "AUC", area[0], np.nan, said])
+        measures = _measures(given, inside, weights, area, to)
+        rows.append([segment, names[first], names[last], *measures, whole, index in before, p])
     for row in course[course["alarm"] != ""].itertuples():
         value = row.more if row.alarm == "more" else row.fewer
         said = (
             f"{row.alarm} conversions than the probabilities say, up to {_date(row.period)}: the chart's sum reached "
             f"{value:.3g}, beyond {charted.threshold:.3g}"
         )
-        alarms.append([segment, f"{row.alarm} conversions", row.Index, value, charted.threshold, said])
-    place = f"{segment}: " if segment else ""
-    alarms = [
-        [name, kind, names[at], *values, "alarm" if at >= len(names) - to.recent else "warning", f"{place}{said}."]
-        for name, kind, at, *values, said in sorted(alarms, key=lambda row: (row[2], row[1]))
+        alarms.append([row.Index, f"{row.alarm} conversions", value, charted.threshold, said])
+    place, recent = f"{segment}: " if segment else "", len(names) - to.recent
+    told = [
+        [segment, kind, names[at], *figures, "alarm" if at >= recent else "warning", f"{place}{said}."]
+        for at, kind, *figures, said in sorted(alarms, key=lambda alarm: alarm[:2])
     ]
     columns = ["segment", "kind", "period", "value", "threshold", "severity", "sentence"]
     return (
         pd.DataFrame(rows, columns=_COLUMNS),
         course.assign(segment=segment)[["segment", *course.columns]],
-        pd.DataFrame(alarms, columns=columns),
+        pd.DataFrame(told, columns=columns),
     )
 
 
@@ -335,7 +331,7 @@ def _measures(
     top = lift(
         p, y, some.accounts, some.periods, shares=_TOP, resamples=len(weights), level=to.level, seed=to.seed
     ).iloc[0]  # fmt: skip
-    yield from (float(top["lift"]), float(top["low"]), float(top["high"]))
+    yield from (float(top["lift"]), max(float(top["low"]), 0.0), float(top["high"]))  # rounding may go below
 
 
 def _poisson(hits: float, expected: float, level: float) -> tuple[float, float]:
@@ -360,6 +356,14 @@ def _per_year(periods: pd.Series) -> int:
     if not isinstance(names, pd.DatetimeIndex) or len(names) < 2:
         return 52
     return max(round(pd.Timedelta(days=365.25) / pd.Series(names).diff().median()), 1)
+
+
+def _moment(reference: Any, names: pd.Index) -> Any:
+    """A date as a timestamp in the zone of the periods; a number as it is."""
+    if not isinstance(names, pd.DatetimeIndex):
+        return reference
+    moment = pd.Timestamp(reference)
+    return moment if moment.tzinfo is not None else moment.tz_localize(names.tz)
 
 
 def _date(period: Any) -> str:

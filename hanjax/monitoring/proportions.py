@@ -91,7 +91,9 @@ def two_proportions(
         raise ConfigError(f"level: expected a number between 0 and 1, got {level}.")
     hits, sizes = (tuple(map(float, pair)) for pair in (successes, totals))
     if not all(size > 0 and 0 <= hit <= size for hit, size in zip(hits, sizes, strict=True)):
-        raise DataError(f"successes and totals: expected 0 <= successes <= totals, and totals > 0; got {hits}, {sizes}.")
+        raise DataError(
+            f"successes and totals: expected 0 <= successes <= totals, and totals > 0; got {hits}, {sizes}."
+        )
     normal = _normal((1 + level) / 2)
     first, second = hits[0] / sizes[0], hits[1] / sizes[1]
     apart = lambda delta: _difference_score(hits, sizes, delta)
@@ -208,7 +210,10 @@ def _deviations(first: float, second: float, k: float) -> tuple[float, float]:
 
 def _wilson(hits: float, size: float, normal: float) -> tuple[float, float]:
     rate = hits / size
-    middle, half = rate + normal**2 / (2 * size), normal * np.sqrt(rate * (1 - rate) / size + (normal / (2 * size)) ** 2)
+    middle, half = (
+        rate + normal**2 / (2 * size),
+        normal * np.sqrt(rate * (1 - rate) / size + (normal / (2 * size)) ** 2),
+    )
     return float((middle - half) / (1 + normal**2 / size)), float((middle + half) / (1 + normal**2 / size))
 
 

@@ -57,8 +57,8 @@ class Table(NamedTuple):
         periods: ``(period, rows, accounts)`` of each period that has rows, in order.
         pooled: the segments that were too small to stand alone.
         parts: by segment, such as "region=EMEA".
-        kept: of some accounts, the bins of their rows: ``account``, and ``in COLUMN`` for each column (-1 where no value
-            is) and ``of SEGMENT`` for each column that makes segments.
+        kept: of some accounts, the bins of their rows: ``account``, and ``in COLUMN`` for each column (-1 where no
+            value is) and ``of SEGMENT`` for each column that makes segments.
     """
 
     rows: int
@@ -179,8 +179,8 @@ def reference_of(
     Args:
         frames: by name, any tables: one row a sample, an account, a score. Without the column ``accounts``, each row
             is taken to be another account's.
-        segments: columns whose levels are looked at apart, in the tables that have them. Levels with fewer than 30
-            accounts are put together.
+        segments: columns whose levels are looked at apart, in the tables that have them; as columns themselves, in the
+            first of these tables. Levels with fewer than 30 accounts are put together.
         accounts: the column that says whose a row is: rows of one account depend on each other.
         period: the column with the number of the row's period, in the tables that have one.
         bins: into how many quantiles numbers are put.
@@ -208,10 +208,13 @@ def reference_of(
             raise DataError(f"frames: {name!r} cannot be the name of a file; use letters, digits, spaces, _ and -.")
         if frame.empty:
             raise DataError(f"{name}: there are no rows, so there is nothing to hold later ones against.")
-    tables = {
-        name: _described(frame, segments, accounts, period, bins, np.random.default_rng([seed, place]))
-        for place, (name, frame) in enumerate(checked.items())
-    }
+    tables, seen = {}, {accounts, period}
+    for place, (name, frame) in enumerate(checked.items()):
+        columns = [column for column in frame if column not in seen]
+        tables[name] = _described(
+            frame, columns, segments, accounts, period, bins, np.random.default_rng([seed, place])
+        )  # fmt: skip
+        seen |= {*segments} & {*frame}
     people = population(checked, accounts, period)
     return Reference(tables, tuple(segments), accounts, period, tuple(people.items()))
 
@@ -253,12 +256,16 @@ def segment_of(frame: pd.DataFrame, column: str) -> pd.Series:
 
 
 def _described(
-    frame: pd.DataFrame, segments: Sequence[str], accounts: str, period: str, bins: int, random: np.random.Generator
+    frame: pd.DataFrame,
+    watched: Sequence[str],
+    segments: Sequence[str],
+    accounts: str,
+    period: str,
+    bins: int,
+    random: np.random.Generator,
 ) -> Table:
     whose = pd.factorize(frame[accounts])[0]
-    columns = {
-        name: column_of(frame[name], whose, bins=bins) for name in frame.columns if name not in (accounts, period)
-    }
+    columns = {name: column_of(frame[name], whose, bins=bins) for name in watched}
     codes = {name: column.codes(frame[name]) for name, column in columns.items()}
     binned = {name: of_row for name, of_row in codes.items() if columns[name].counts}
     parts, pooled, of = {}, [], {}
@@ -267,13 +274,19 @@ def _described(
         sizes = pd.Series(whose).groupby(levels.to_numpy()).nunique()
         small = sizes.index[sizes < LEAST_ACCOUNTS]
         pooled += [f"{segment}={level}" for level in small]
-        of[segment] = levels.where(~levels.isin(small), OTHERS)
-        for level, rows in of[segment].groupby(of[segment]).indices.items():
+        levels = levels.where(~levels.isin(small), OTHERS)
+        if levels.nunique() == 1:
+            continue  # all rows, which are looked at anyway
+        of[segment] = levels
+        for level, rows in ((level, np.flatnonzero(levels == level)) for level in sorted(set(levels))):
             parts[f"{segment}={level}"] = Part(
                 len(rows),
                 len(np.unique(whose[rows])),
                 {name: int(frame[name].iloc[rows].notna().sum()) for name in columns},
-                {name: tuple(histogram(of_row[rows], len(columns[name].bins)).tolist()) for name, of_row in binned.items()},
+                {
+                    name: tuple(histogram(of_row[rows], len(columns[name].bins)).tolist())
+                    for name, of_row in binned.items()
+                },
             )
     by_period = ()
     if period in frame:
@@ -294,12 +307,10 @@ def _some(whose: Int[np.ndarray, " n"], when: np.ndarray, random: np.random.Gene
     begin = np.flatnonzero(np.diff(whose[order], prepend=-1))
     length = np.diff(np.append(begin, len(order)))
     chosen = np.sort(random.permutation(len(begin))[:_ACCOUNTS])
-    rows = [
-        begin[a] + (random.integers(length[a]) + np.arange(_ROWS)) % length[a]
-        if length[a] > _ROWS
-        else np.arange(begin[a], begin[a] + length[a])
-        for a in chosen
-    ]
+    rows = []
+    for first, size in zip(begin[chosen].tolist(), length[chosen].tolist(), strict=True):
+        some = np.arange(size) if size <= _ROWS else (random.integers(size) + np.arange(_ROWS)) % size
+        rows.append(first + some)
     return order[np.concatenate(rows)]
 
 

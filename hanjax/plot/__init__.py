@@ -7,6 +7,7 @@ Every function takes tables or arrays alone, draws on the axes ``ax`` or on thos
 from hanjax.plot.accounts import ranking, survival
 from hanjax.plot.contributions import activities, heat_map
 from hanjax.plot.intervals import compare, metrics
+from hanjax.plot.monitoring import control_chart, course, distribution, distributions, drift_map
 from hanjax.plot.quality import gains, lift, reliability
 from hanjax.plot.timing import lead_time, over_time
 from hanjax.plot.trajectories import history, trajectory
@@ -14,6 +15,11 @@ from hanjax.plot.trajectories import history, trajectory
 __all__ = [
     "activities",
     "compare",
+    "control_chart",
+    "course",
+    "distribution",
+    "distributions",
+    "drift_map",
     "gains",
     "heat_map",
     "history",

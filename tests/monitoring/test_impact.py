@@ -1,5 +1,6 @@
 """Rates of two groups against statsmodels and SciPy, and sentences that say no more than the data do."""
 
+import functools
 import re
 
 import numpy as np
@@ -40,16 +41,24 @@ def test_score_intervals_of_the_difference_are_the_published_ones(successes, tot
     assert found.difference[1:] == pytest.approx(expected, abs=6e-5)
 
 
+def surprise_of(hits, sizes, delta, second):
+    likely = [
+        special.xlogy(hit, rate) + special.xlog1py(size - hit, -rate)
+        for hit, size, rate in zip(hits, sizes, (second + delta, second), strict=True)
+    ]
+    return -sum(likely)
+
+
 def test_score_intervals_of_the_difference_end_where_the_score_is_the_quantile():
     """The rates that are likeliest under a difference, by a search instead of the cubic equation."""
     for (x1, x2), (n1, n2) in PAIRS:
         found = two_proportions((x1, x2), (n1, n2), method="score").difference
         for delta, sign in ((found.low, 1), (found.high, -1)):
             low, high = max(0, -delta) + 1e-12, min(1, 1 - delta) - 1e-12
-            surprise = lambda p, d=delta: -(
-                special.xlogy(x1, p + d) + special.xlog1py(n1 - x1, -p - d) + special.xlogy(x2, p) + special.xlog1py(n2 - x2, -p)
-            )
-            second = optimize.minimize_scalar(surprise, bounds=(low, high), method="bounded", options={"xatol": 1e-12}).x
+            surprise = functools.partial(surprise_of, (x1, x2), (n1, n2), delta)
+            second = optimize.minimize_scalar(
+                surprise, bounds=(low, high), method="bounded", options={"xatol": 1e-12}
+            ).x
             first = second + delta
             variance = (first * (1 - first) / n1 + second * (1 - second) / n2) * (n1 + n2) / (n1 + n2 - 1)
             assert (x1 / n1 - x2 / n2 - delta) / np.sqrt(variance) == pytest.approx(sign * 1.959964, abs=1e-4)
@@ -78,7 +87,9 @@ def test_intervals_hold_the_truth(method):
     assert 0.92 <= np.mean([one.ratio.low <= 3 <= one.ratio.high for one in found]) <= 0.99
 
 
-@pytest.mark.parametrize(("base", "lift", "ratio"), [(0.2, 1.265, 1.0), (0.02, 2.0, 1.0), (0.3, 0.7, 2.0), (0.1, 1.5, 0.5)])
+@pytest.mark.parametrize(
+    ("base", "lift", "ratio"), [(0.2, 1.265, 1.0), (0.02, 2.0, 1.0), (0.3, 0.7, 2.0), (0.1, 1.5, 0.5)]
+)
 def test_sizes_and_power_are_those_of_statsmodels(base, lift, ratio):
     first, second = required_sample(base, lift, ratio=ratio, power=0.9, alpha=0.01)
     assert first == pytest.approx(ratio * second, abs=1)
@@ -87,7 +98,9 @@ def test_sizes_and_power_are_those_of_statsmodels(base, lift, ratio):
     )
     assert of(second) >= 0.9 - 1e-3 and of(second - 2) <= 0.9 + 1e-3
     assert power_of(base, lift, ratio * second, second, alpha=0.01) == pytest.approx(of(second), abs=1e-6)
-    assert required_sample(base, lift, spread=2.0).second == pytest.approx(2 * required_sample(base, lift).second, abs=2)
+    assert required_sample(base, lift, spread=2.0).second == pytest.approx(
+        2 * required_sample(base, lift).second, abs=2
+    )
 
 
 def test_power_is_what_simulated_tests_find():

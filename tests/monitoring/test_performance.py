@@ -38,7 +38,9 @@ def test_the_chart_is_the_one_of_the_equation():
     for (_, rows), row in zip(table.groupby("cutoff"), found.course.itertuples(), strict=True):
         for k, ratio in enumerate((2.0, 0.5)):
             p, y = rows["probability"].to_numpy(), rows["label"].to_numpy()
-            step = sum(np.log(ratio if hit else 1) - np.log(1 - one + ratio * one) for one, hit in zip(p, y, strict=True))
+            step = sum(
+                np.log(ratio if hit else 1) - np.log(1 - one + ratio * one) for one, hit in zip(p, y, strict=True)
+            )
             sums[k] = max(0, sums[k] + step)
         assert [row.more, row.fewer] == pytest.approx(sums.tolist())
         assert row.expected == pytest.approx(rows["probability"].sum()) and row.conversions == rows["label"].sum()
@@ -64,7 +66,7 @@ def test_false_alarms_of_the_chart_are_as_rare_as_said():
 
 @pytest.mark.slow
 def test_false_alarms_of_the_chart_are_as_rare_as_said_in_many_years():
-    assert 0.06 <= alarm_rate(500, false_alarms=0.1) <= 0.14
+    assert 0.04 <= alarm_rate(200, false_alarms=0.1) <= 0.16
 
 
 @pytest.mark.parametrize(("shift", "said"), [(0.7, "more"), (-0.9, "fewer")])
@@ -80,12 +82,12 @@ def test_other_odds_are_found_within_some_weeks(shift, said):
 
 
 def test_small_periods_are_drawn_as_they_are_and_large_ones_in_groups():
-    """64 groups of like probabilities have the same spread as the probabilities themselves."""
+    """24 groups of like probabilities have the same spread as the probabilities themselves."""
     random = np.random.default_rng(0)
     p = random.beta(0.5, 12, 2000)
-    parts = np.array_split(np.sort(p), 64)
+    parts = np.array_split(np.sort(p), 24)
     grouped = sum(len(part) * part.mean() * (1 - part.mean()) for part in parts)
-    assert grouped == pytest.approx((p * (1 - p)).sum(), rel=2e-3)
+    assert grouped == pytest.approx((p * (1 - p)).sum(), rel=1e-2)
     few = chart(p, random.binomial(1, p), np.arange(2000) // 1000, per_year=10, simulations=1000)
     assert 0 < few.threshold < 20
 
@@ -162,12 +164,12 @@ def alarmed(worlds):
 
 def test_years_without_a_change_rarely_have_an_alarm():
     """Two kinds of alarm, each in a tenth of years."""
-    assert alarmed(8) <= 0.5
+    assert alarmed(4) <= 0.5
 
 
 @pytest.mark.slow
 def test_years_without_a_change_have_an_alarm_as_rarely_as_said():
-    assert alarmed(150) <= 0.25
+    assert alarmed(50) <= 0.34
 
 
 def test_periods_may_be_numbers_and_the_reference_is_where_it_is_said():
