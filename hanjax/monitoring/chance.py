@@ -176,6 +176,38 @@ def rate_deviation(*samples: tuple[Float[np.ndarray, " a"], Float[np.ndarray, " 
     return float(np.sqrt(sum(((hits - rate * rows) ** 2).sum() / rows.sum() ** 2 for hits, rows in samples)))
 
 
+def exceeding(found: int, accounts: int, *, known: int, unlike: int) -> float:
+    """How often so many accounts, or more, are unlike all those of the reference, if they are of the same kind.
+
+    Of one account more, the probability to be so is a random number, as the reference is a sample: Beta(u, A + 1 - u).
+    So the number is beta-binomial. Lower than the lowest and higher than the highest value: u = 2, exactly. With a new
+    level: about one more than the accounts that have a level of their own (Good and Turing).
+
+    Args:
+        found: how many are unlike.
+        accounts: of how many.
+        known: A, the accounts of the reference.
+        unlike: u.
+
+    Returns:
+        The probability.
+
+    Example:
+        >>> from hanjax.monitoring.chance import exceeding
+        >>> round(exceeding(1, 1, known=9, unlike=2), 3), exceeding(0, 5, known=9, unlike=2)
+        (0.2, 1.0)
+
+    Source: Wilks (1942) on tolerance limits, as order statistics say how much lies beyond them; Good (1953).
+    """
+    from scipy.special import betaln, gammaln, logsumexp
+
+    if found <= 0 or known < unlike:
+        return 1.0
+    k, rest = np.arange(found, accounts + 1), known + 1 - unlike
+    ways = gammaln(accounts + 1) - gammaln(k + 1) - gammaln(accounts - k + 1)
+    return float(min(np.exp(logsumexp(ways + betaln(k + unlike, accounts - k + rest) - betaln(unlike, rest))), 1.0))
+
+
 def cut(p: Float[np.ndarray, " m"], alpha: float) -> float:
     """Up to which p many findings together stand out, by Benjamini and Hochberg.
 

@@ -30,6 +30,7 @@ class Column(NamedTuple):
         single: levels that one account alone has: by their number, new ones are to be expected.
         accounts: how many accounts have a value.
         middle: median of numbers, None of others.
+        ends: lowest and highest of numbers, None of others.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Column(NamedTuple):
     single: int = 0
     accounts: int = 0
     middle: float | None = None
+    ends: tuple[float, float] | None = None
 
     @property
     def bins(self) -> list[str]:
@@ -139,7 +141,8 @@ def column_of(values: pd.Series, accounts: Int[np.ndarray, " n"], *, bins: int) 
     found = Column(kind, len(values), present, accounts=len(np.unique(accounts[there])))
     if kind == "number":
         numbers = as_numbers(values)[there]
-        found = found._replace(edges=bin_edges(numbers, bins), middle=float(np.median(numbers)))
+        ends = float(numbers.min()), float(numbers.max())
+        found = found._replace(edges=bin_edges(numbers, bins), middle=float(np.median(numbers)), ends=ends)
     elif kind == "level":
         texts = as_texts(values)[there]
         often = texts.value_counts(sort=False).sort_index().sort_values(ascending=False, kind="stable").index

@@ -1,5 +1,6 @@
 """Drift: whether tables still look like those of the training, before anything is scored with them."""
 
+import bisect
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hanjax.errors import ConfigError
-from hanjax.monitoring.chance import Null, cut, divergences, nulls, rate_deviation
+from hanjax.monitoring.chance import Null, cut, divergences, exceeding, nulls, rate_deviation
 from hanjax.monitoring.columns import Column, as_numbers, as_texts, histogram, kind_of, same_kind, shown
 from hanjax.monitoring.reference import OTHERS, Reference, Table, check_frame, population, segment_of
 from hanjax.monitoring.verdict import SEVERITIES, Finding, worst
@@ -83,7 +84,8 @@ def check_drift(
     """Holds tables against the reference, before they are scored or when they have been.
 
     Columns: there and of the same kind? Fill rates: a test that knows that rows of an account depend on each other. New
-    levels: more than the reference's levels of one account let expect? Distributions, in total and by segment: the
+    levels: in more accounts than the reference's levels of one account let expect? Numbers outside the range of the
+    reference: in more accounts than chance takes there? Distributions, in total and by segment: the
     population stability index and the Jensen-Shannon divergence against what they are by chance, for as many accounts
     as there are now, drawn from the reference account by account. Rows by account and period, and how old the latest
     row is. All tests of one report are corrected together by Benjamini and Hochberg: where nothing has changed, there
@@ -193,8 +195,8 @@ _KINDS = {"number": "numbers", "level": "levels", "name": "names", "date": "date
 
 
 def _column(draw: _Draw, column: str) -> Iterator[Finding]:
-    """Fill rate and new levels."""
-    from scipy.special import bdtrc, ndtr, ndtri
+    """Fill rate, and values that training did not have."""
+    from scipy.special import ndtr, ndtri
 
     name, before, values = draw.name, draw.table.columns[column], draw.frame[column]
     whose = pd.factorize(draw.frame[draw.accounts])[0]
@@ -211,20 +213,40 @@ def _column(draw: _Draw, column: str) -> Iterator[Finding]:
         f"{name}.{column} has a value in {percent(rates[1])} of the rows, and had one in {percent(rates[0])}.",
         float(rates[1]), p, lambda cut: float(-ndtri(cut / 2) * deviation),
     )  # fmt: skip
-    if before.kind != "level":
-        return
-    texts = as_texts(values)
-    new = there & ~texts.isin(before.known).to_numpy()
-    holders, people = len(np.unique(whose[new])), len(np.unique(whose[there]))
-    expected = (before.single + 1) / (before.accounts + 1)
-    first = texts[new].value_counts().index.tolist()
-    told = f" ({percent(new.sum() / there.sum())} of the rows; first: {shown(first)})" if holders else ""
-    yield Finding(
-        name, column, "", "new levels", "warning" if holders and not before.single else "",
-        f"{name}.{column} has {plural(len(first), 'level')} that training did not have{told}.",
-        float(holders), float(bdtrc(holders - 1, people, expected)) if holders and expected < 1 else 1.0,
-        lambda cut: float(next((k for k in range(people) if bdtrc(k, people, min(expected, 1.0)) <= cut), people)),
+    if before.kind == "level":
+        texts = as_texts(values)
+        new = there & ~texts.isin(before.known).to_numpy()
+        first = texts[new].value_counts().index.tolist()
+        told = f" ({percent(new.sum() / there.sum())} of the rows; first: {shown(first)})" if first else ""
+        said = f"{name}.{column} has {plural(len(first), 'level')} that training did not have{told}."
+        # Where no level of training was rare, a new one is news, however few have it.
+        yield _unlike(draw, column, "new levels", new, before.single + 1, said, before.single == 0)
+    elif before.kind == "number" and before.ends is not None and there.any():
+        numbers = as_numbers(values)
+        beyond = (numbers < before.ends[0]) | (numbers > before.ends[1])
+        share, ends = percent(beyond.sum() / there.sum()), (float(np.nanmin(numbers)), float(np.nanmax(numbers)))
+        said = (
+            f"{name}.{column} lies outside the range of training, {_range(before.ends)}, in {share} of the rows; it "
+            f"now is {_range(ends)}."
+        )
+        yield _unlike(draw, column, "outside the range", beyond, 2, said, False)
+
+
+def _unlike(
+    draw: _Draw, column: str, statistic: str, rows: np.ndarray, unlike: int, said: str, telling: bool
+) -> Finding:
+    """How many accounts have a value that none of the reference has."""
+    whose = pd.factorize(draw.frame[draw.accounts])[0]
+    found, people = len(np.unique(whose[rows])), len(np.unique(whose[draw.frame[column].notna().to_numpy()]))
+    of = lambda k: exceeding(k, people, known=draw.table.columns[column].accounts, unlike=unlike)
+    return Finding(
+        draw.name, column, "", statistic, "warning" if found and telling else "", said, float(found), of(found),
+        lambda cut: float(bisect.bisect_left(range(people + 1), True, key=lambda k: of(k) <= cut)),
     )  # fmt: skip
+
+
+def _range(ends: tuple[float, float]) -> str:
+    return f"{number(ends[0])} to {number(ends[1])}"
 
 
 def _segments(

@@ -223,7 +223,7 @@ def _part(segment: str, scores: pd.DataFrame, period: str, to: _Settings) -> tup
         per_year=to.per_year, false_alarms=to.budget, odds=to.odds, seed=to.seed,
         simulations=max(2000, int(20 / to.budget)),
     )  # fmt: skip
-    course = charted.course.assign(period=names[charted.course["period"]], threshold=charted.threshold)
+    course = charted.course.assign(period=names, threshold=charted.threshold)  # both are in order
     resamples = int(np.clip(_CELLS // len(given.names), 100, to.resamples))
     weights = account_weights(len(given.names), resamples=resamples, seed=to.seed)
     groups = _windows(given, to.least)

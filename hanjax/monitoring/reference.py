@@ -272,7 +272,7 @@ def _described(
     for segment in (name for name in segments if name in frame):
         levels = segment_of(frame, segment)
         sizes = pd.Series(whose).groupby(levels.to_numpy()).nunique()
-        small = sizes.index[sizes < LEAST_ACCOUNTS]
+        small = sorted(sizes.index[(sizes < LEAST_ACCOUNTS).to_numpy()])
         pooled += [f"{segment}={level}" for level in small]
         levels = levels.where(~levels.isin(small), OTHERS)
         if levels.nunique() == 1:

@@ -10,6 +10,7 @@ from scipy import stats
 from hanjax.errors import ConfigError, DataError
 from hanjax.evaluation.drift import jensen_shannon, population_stability
 from hanjax.monitoring import check_drift, exit_code, reference_of
+from hanjax.monitoring.chance import exceeding
 from hanjax.monitoring.drift import SHANNON, STABILITY
 from tests.monitoring.examples import table
 
@@ -95,7 +96,7 @@ def test_levels_that_one_account_has_let_expect_others():
     told = severity(check(names(1), reference), "industry", "new levels")
     assert reference.tables["accounts"].columns["industry"].single == 50
     assert told["value"] == 50 and told["severity"] == "ok"
-    assert told["p"] == pytest.approx(stats.binom.sf(49, 400, 51 / 401))
+    assert told["p"] == pytest.approx(stats.betabinom.sf(49, 400, 51, 350))
 
 
 def test_a_shift_within_one_segment_that_the_total_does_not_show():
@@ -115,6 +116,21 @@ def test_a_shift_within_one_segment_that_the_total_does_not_show():
     assert severity(report, "budget", STABILITY, "region=APAC")["severity"] == "alarm"
     assert severity(report, "budget", STABILITY, "region=EMEA")["severity"] == "ok"
     assert not report.ok
+
+
+def test_a_range_is_left_by_chance_as_often_as_is_said():
+    """The exact distribution, by drawing; and a unit that changes for so few accounts that bins would not show it."""
+    random = np.random.default_rng(0)
+    before, after = random.random((20_000, 12)), random.random((20_000, 8))
+    left = ((after < before.min(axis=1)[:, None]) | (after > before.max(axis=1)[:, None])).sum(axis=1)
+    for k in (1, 2, 4, 6):
+        assert exceeding(k, 8, known=12, unlike=2) == pytest.approx((left >= k).mean(), abs=0.01)
+    reference = reference_of({"accounts": table(13, 5)})
+    few = table(12, 1, seed=1)
+    assert check(few, reference).ok
+    report = check(few.assign(dollars=1000 * few["dollars"]), reference)
+    told = severity(report, "dollars", "outside the range")
+    assert told["severity"] == "alarm" and "100 % of the rows; it now is" in told["sentence"]
 
 
 def test_a_late_feed():
