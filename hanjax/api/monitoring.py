@@ -61,8 +61,8 @@ class Monitoring:
 
     @property
     def alarms(self) -> list[str]:
-        """The sentence of each alarm."""
-        found = [] if self.performance is None else self.performance.alarms.query("severity == 'alarm'")["sentence"]
+        """The sentence of each alarm; of one that goes on, the latest."""
+        found = [] if self.performance is None else self.performance.told.query("severity == 'alarm'")["sentence"]
         return [*found, *self.drift.alarms]
 
     def __repr__(self) -> str:

@@ -32,7 +32,7 @@ def segment_columns(panel: Panel) -> tuple[str, ...]:
         >>> import hanjax
         >>> from hanjax.monitoring.frames import segment_columns
         >>> segment_columns(hanjax.encode(hanjax.simulate(accounts=20, seed=0).tables))
-        ('segment',)
+        ('industry',)
     """
     columns = {str(name): values for name, values in panel.samples.items() if name not in _OWN}
     return tuple(

@@ -58,8 +58,8 @@ def monitoring_page(
         >>> "Nothing has drifted" in monitoring_page(drift)
         True
     """
-    alarms = [] if performance is None else performance.alarms["sentence"].tolist()
-    current = [] if performance is None else performance.alarms.query("severity == 'alarm'")["sentence"].tolist()
+    alarms = [] if performance is None else performance.told["sentence"].tolist()
+    current = [] if performance is None else performance.told.query("severity == 'alarm'")["sentence"].tolist()
     first = [*current, *drift.alarms]
     return html_page(
         title=title,
@@ -102,15 +102,20 @@ def _findings(drift: DriftReport, alarms: Sequence[str]) -> Section:
     if told.empty:
         blocks.append(Text("Nothing has drifted further than chance explains."))
     else:
-        rows = _rows(told)
+        # A column that has moved on the whole has done so in segments, too: the map shows it.
+        keys = pd.MultiIndex.from_frame(told[["table", "column"]])
+        within = (told["segment"] != "").to_numpy() & keys.isin(keys[(told["segment"] == "").to_numpy()])
+        rows, again = _rows(told[~within]), _rows(told[within])
         columns = ["Severity", "What was found", "Measured", "Threshold", "p"]
         blocks.append(Table(columns, rows[:_LONG], _CAPTION.format(percent(drift.alpha)), left=2))
         if len(rows) > _LONG:
             blocks.append(Details(f"{len(rows) - _LONG:,} more", [Table(columns, rows[_LONG:], left=2)]))
+        if again:
+            blocks.append(Details(f"The same columns within segments: {len(again):,}", [Table(columns, again, left=2)]))
     if alarms:
         blocks += [
             Heading("Performance"),
-            *(Text(f"{sentence[0].upper()}{sentence[1:]}", note=True) for sentence in alarms),
+            *(Text(sentence, note=True) for sentence in alarms),
         ]
     if drift.notes:
         blocks.append(Details("What was not compared, and why", [Text(note) for note in drift.notes]))
@@ -203,7 +208,7 @@ def _course(performance: Performance | None, why_not: str) -> Section:
         picture(
             lambda: plot.course(whole, measure="auc", alarms=mine[mine["kind"] == "AUC"]),
             "AUC by window",
-            "Each window is as many periods as it takes for enough conversions; lines are 95 % intervals.",
+            "Each window lasts until enough conversions are expected; lines are 95 % intervals.",
         ),
         picture(
             lambda: plot.course(whole, measure="ratio", alarms=mine[mine["kind"] != "AUC"]),
@@ -219,7 +224,7 @@ def _course(performance: Performance | None, why_not: str) -> Section:
         Table(
             ["Window", "Samples", "Conversions", "Expected", "Ratio", "AUC", "Lift of the top tenth", "Log loss"],
             rows,
-            "With 95 % intervals, by drawing accounts again and again. * The latest window has too few conversions.",
+            "With 95 % intervals, by drawing accounts again and again. * The latest window is not over yet.",
             left=0,
         ),
     ]

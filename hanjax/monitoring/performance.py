@@ -31,8 +31,8 @@ class Performance(NamedTuple):
             period, ``samples``, ``accounts``, ``conversions``, ``expected`` (the sum of the probabilities); ``ratio``
             (conversions / expected), ``intercept`` (what would have to be added to the log-odds), ``auc``,
             ``log_loss`` and ``lift`` (of the likeliest tenth), each with ``_low`` and ``_high``; ``complete`` (False of
-            a last window that still has too few conversions), ``reference`` (whether it belongs to what later ones are
-            compared with) and ``auc_p`` (two-sided, of the difference from the reference).
+            a last window in which too few are expected so far), ``reference`` (whether it is among those that later
+            ones are compared with) and ``auc_p`` (two-sided, of the difference from the reference).
         course: one row a segment and period, see ``hanjax.monitoring.chart``, and the chart's ``threshold``.
         alarms: ``segment``, ``kind`` ("more conversions", "fewer conversions", "AUC"), ``period``, ``value``,
             ``threshold``, ``severity`` (an alarm of more than ``recent`` periods ago is a warning) and a ``sentence``.
@@ -56,12 +56,17 @@ class Performance(NamedTuple):
         """Whether nothing is an alarm now."""
         return self.severity != "alarm"
 
+    @property
+    def told(self) -> pd.DataFrame:
+        """The latest alarm of each kind in each segment: what goes on being so is an alarm again and again."""
+        return self.alarms.groupby(["segment", "kind"], sort=False).tail(1)
+
     def __repr__(self) -> str:
-        """The figures of all samples, and every alarm."""
+        """The figures of all samples, and the latest alarm of each kind."""
         whole = self.windows[self.windows["segment"] == ""]
         names = ["first", "last", "samples", "conversions", "expected", "ratio", "auc", "log_loss", "lift"]
         lines = [whole[names].to_string(index=False, float_format="{:.4g}".format, na_rep="-")]
-        lines += [f"{row.severity}: {row.sentence}" for row in self.alarms.itertuples()]
+        lines += [f"{row.severity}: {row.sentence}" for row in self.told.itertuples()]
         return "\n".join([*lines, *self.notes])
 
 
@@ -96,7 +101,8 @@ def performance_over_time(
 ) -> Performance:
     """Measures scores whose outcomes have arrived, window by window, and says where they got worse.
 
-    A window is as many successive periods as it takes for enough conversions. Alarms know that they are looked for
+    A window is as many successive periods as it takes until enough conversions are expected: if it ended when enough
+    had come, it would hold too many of them, and if none came, it would never end. Alarms know that they are looked for
     again and again. One kind comes from the chart of conversions against their probabilities, whose threshold is
     simulated (see ``hanjax.monitoring.chart.chart``). The other one compares the AUC of each complete window with that
     of the reference windows, on the same draws of accounts, as the same account may be in both: a lower one is an alarm
@@ -107,10 +113,11 @@ def performance_over_time(
         scores: one row an account and period: ``account_id``, ``probability``, ``label`` (1 if it converted, 0 if not;
             rows with another one, such as NaN, are left out) and the columns named below.
         period: the column with the period: numbers or cut-offs.
-        segments: columns whose levels are watched apart; levels with fewer than twice ``least`` conversions are not.
+        segments: columns whose levels are watched apart; levels in which fewer than twice ``least`` conversions are
+            expected are not.
         reference: the first period, a number or a date, that is no longer reference; None for the first half of the
             complete windows.
-        least: conversions of a window, and as many samples that do not convert.
+        least: conversions expected in a window, and as many samples that do not convert.
         per_year: periods of a year; None to tell by the dates, or 52 for numbers.
         false_alarms: in which share of years there may be an alarm by chance, for each kind.
         odds: the change of the odds that the chart finds soonest.
@@ -155,11 +162,11 @@ def performance_over_time(
         small = []
         levels = segment_of(scores, column)
         for name, rows in ((name, np.flatnonzero(levels == name)) for name in sorted(set(levels))):
-            enough = scores["label"].iloc[rows].sum() >= 2 * least
+            enough = scores["probability"].iloc[rows].sum() >= 2 * least
             parts += [(f"{column}={name}", rows)] if enough else []
             small += [] if enough else [name]
         if small:
-            notes.append(f"{column}: too few conversions to be watched apart: {', '.join(small)}.")
+            notes.append(f"{column}: too few conversions expected to be watched apart: {', '.join(small)}.")
     per_year = per_year or _per_year(scores[period])
     settings = _Settings(
         least, per_year, false_alarms / len(parts), odds, resamples, seed, level, reference,
@@ -259,9 +266,10 @@ def _part(segment: str, scores: pd.DataFrame, period: str, to: _Settings) -> tup
             f"{value:.3g}, beyond {charted.threshold:.3g}"
         )
         alarms.append([row.Index, f"{row.alarm} conversions", value, charted.threshold, said])
-    place, recent = f"{segment}: " if segment else "", len(names) - to.recent
+    recent = len(names) - to.recent
+    whole = lambda said: f"{segment}: {said}." if segment else f"{said[0].upper()}{said[1:]}."
     told = [
-        [segment, kind, names[at], *figures, "alarm" if at >= recent else "warning", f"{place}{said}."]
+        [segment, kind, names[at], *figures, "alarm" if at >= recent else "warning", whole(said)]
         for at, kind, *figures, said in sorted(alarms, key=lambda alarm: alarm[:2])
     ]
     columns = ["segment", "kind", "period", "value", "threshold", "severity", "sentence"]
@@ -280,15 +288,14 @@ _COLUMNS = [
 
 
 def _windows(given: Samples, least: int) -> list[tuple[int, int, bool]]:
-    """First and last period of each window, and whether it has enough of both outcomes."""
-    counts = np.zeros((given.periods.max() + 1, 2), int)
-    np.add.at(counts, (given.periods, given.labels), 1)
-    found, first, total = [], 0, np.zeros(2, int)
+    """First and last period of each window, and whether enough of both outcomes are expected in it."""
+    counts = np.stack([np.bincount(given.periods, p) for p in (given.scores, 1 - given.scores)], axis=1)
+    found, first, total = [], 0, np.zeros(2)
     for t, count in enumerate(counts):
         total = total + count
         if (total >= least).all():
             found.append((first, t, True))
-            first, total = t + 1, np.zeros(2, int)
+            first, total = t + 1, np.zeros(2)
     return found + ([(first, len(counts) - 1, False)] if first < len(counts) else [])
 
 

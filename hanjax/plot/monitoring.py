@@ -213,8 +213,8 @@ def course(
     ax = style.axes(ax)
     when = style.moments(windows["last"])
     values, low, high = (windows[name].to_numpy() for name in ends)
-    kinds = np.where(~windows["complete"], "so far too few", np.where(windows["reference"], "reference", "later"))
-    looks = {"reference": style.GRAY, "later": style.COLORS[0], "so far too few": style.PALE}
+    kinds = np.where(~windows["complete"], "not over yet", np.where(windows["reference"], "reference", "later"))
+    looks = {"reference": style.GRAY, "later": style.COLORS[0], "not over yet": style.PALE}
     if base is not None:
         ax.axhline(base, label=meaning, **style.REFERENCE)
     for kind, color in looks.items():

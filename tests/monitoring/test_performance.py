@@ -101,7 +101,7 @@ def test_windows_hold_what_pandas_says():
     assert windows["samples"].sum() == len(known) and windows["conversions"].sum() == known["label"].sum()
     assert found.notes == (f"{table['label'].isna().sum()} samples left out: no outcome of 0 or 1 yet.",)
     assert windows["first"].tolist()[1:] == [last + pd.Timedelta(days=7) for last in windows["last"][:-1]]
-    assert (windows["conversions"][windows["complete"]] >= 15).all()
+    assert (windows["expected"][windows["complete"]] >= 15).all()
     for row in windows[windows["complete"]].itertuples():
         some = known[known["cutoff"].between(row.first, row.last)]
         p, y = some["probability"].to_numpy(), some["label"].to_numpy()
@@ -186,8 +186,10 @@ def test_periods_may_be_numbers_and_the_reference_is_where_it_is_said():
 @pytest.mark.parametrize("label", [0, 1])
 def test_one_outcome_alone(label):
     table = outcomes(weeks=6, accounts=20).assign(label=label)
-    found = performance_over_time(table, resamples=50)
-    assert len(found.windows) == 1 and not found.windows["complete"].any() and np.isnan(found.windows["auc"][0])
+    found = performance_over_time(table, resamples=50, least=2)
+    assert found.windows["complete"].any() and found.windows["auc"].isna().all()
+    if not label:
+        assert (found.windows["ratio"] == 0).all() and (found.windows["ratio_high"] > 0).all()
 
 
 def test_a_single_sample_and_nothing():
