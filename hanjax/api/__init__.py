@@ -9,6 +9,7 @@ from hanjax.api.explaining import explain
 from hanjax.api.fitting import fit, load, prepare
 from hanjax.api.given import Data
 from hanjax.api.leaderboard import leaderboard
+from hanjax.api.monitoring import Monitoring, make_reference, monitor
 from hanjax.api.reporting import write_report
 from hanjax.api.scoring import append_scores, score
 from hanjax.api.segments import segment_effects
@@ -19,6 +20,7 @@ __all__ = [
     "Comparison",
     "Data",
     "Evaluation",
+    "Monitoring",
     "WalkForward",
     "append_scores",
     "calibrate",
@@ -31,6 +33,8 @@ __all__ = [
     "fit",
     "leaderboard",
     "load",
+    "make_reference",
+    "monitor",
     "prepare",
     "rank",
     "read",

@@ -9,6 +9,7 @@ from hanjax.plot.aspects import aspects, waterfall
 from hanjax.plot.contributions import activities, heat_map
 from hanjax.plot.features import features
 from hanjax.plot.intervals import compare, metrics
+from hanjax.plot.monitoring import control_chart, course, distribution, distributions, drift_map
 from hanjax.plot.quality import gains, lift, reliability
 from hanjax.plot.segments import segments
 from hanjax.plot.timing import lead_time, over_time
@@ -18,6 +19,11 @@ __all__ = [
     "activities",
     "aspects",
     "compare",
+    "control_chart",
+    "course",
+    "distribution",
+    "distributions",
+    "drift_map",
     "features",
     "gains",
     "heat_map",

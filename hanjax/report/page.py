@@ -1,7 +1,6 @@
 """The page: its sections, one below the other, in one file."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from hanjax.report.blocks import Section, Text
 from hanjax.report.contents import data_section
@@ -9,6 +8,7 @@ from hanjax.report.head import head, tiles
 from hanjax.report.hottest import hottest_section
 from hanjax.report.material import Material
 from hanjax.report.quality import quality_of, quality_section, trust_section
+from hanjax.report.template import html_page
 from hanjax.report.warnings import warnings_of, warnings_section
 
 
@@ -23,8 +23,6 @@ def page(material: Material, *, accounts: int = 3, more: Sequence[Section] = ())
     Returns:
         HTML, from which nothing is loaded; all that the data hold is escaped.
     """
-    import jinja2
-
     quality = quality_of(material)
     warnings = warnings_of(material, quality)
     if quality is None:
@@ -35,12 +33,12 @@ def page(material: Material, *, accounts: int = 3, more: Sequence[Section] = ())
         ]
     else:
         judged = [quality_section(material, quality), trust_section(material, quality)]
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
-    return template.render(
+    return html_page(
         title=f"Account scores as of {material.latest:%Y-%m-%d}",
+        lead="Which accounts are likely to convert next, who in them counts, and how far to believe it.",
         tiles=tiles(material, quality),
         warnings=warnings,
+        warned="Before you believe it",
         sections=[
             head(material),
             hottest_section(material, accounts=accounts),
