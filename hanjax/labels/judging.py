@@ -13,7 +13,7 @@ INCREASED = "won, increased and continued"
 NOT_INCREASED = "won without an increase"
 NOT_CONTINUED = "won and increased, not continued"
 NOT_OBSERVED = "won and increased, the days after the contract's end are not observed yet"
-NO_CONTRACT_BEFORE = "won, but there is no earlier contract to measure the increase against"
+NO_CONTRACT_BEFORE = "no earlier contract to measure an increase against"
 
 
 def judge(given: Opportunities, rule: Rule) -> pd.DataFrame:
@@ -54,15 +54,15 @@ def _retries(table: pd.DataFrame, rule: AccountPropensity, end: pd.Timestamp) ->
     turned = won_at <= until  # NaT, where there is no winner, is not
     rows, by = failed.index[turned], table["opportunity_id"].reindex(winner[turned.to_numpy()]).to_numpy()
     table.loc[rows, "by"] = by
+    table.loc[rows, "known_at"] = _later(won_at, failed["closed_at"])[turned]
     if rule.retries == "drop":
-        table.loc[rows, "out"] = FLIPPED
+        table.loc[rows, "out"], table.loc[rows, "label"] = FLIPPED, np.nan
     else:
         table.loc[rows, "label"], table.loc[rows, "verdict"] = 1.0, FLIPPED
-        table.loc[rows, "known_at"] = _later(won_at, failed["closed_at"])[turned]
     if rule.wait:
-        table.loc[failed.index, "known_at"] = until
-        early = failed.index[until > end]
-        early = early.difference(rows) if rule.retries == "drop" else early
+        waiting = failed.index.difference(rows) if rule.retries == "drop" else failed.index
+        table.loc[waiting, "known_at"] = until[waiting]
+        early = waiting[until[waiting] > end]
         table.loc[early, "label"], table.loc[early, "verdict"] = np.nan, MAY_FLIP
     return table
 
@@ -89,17 +89,17 @@ def _upsells(table: pd.DataFrame, rule: UpsellPropensity, end: pd.Timestamp) -> 
     """Which won upsells increased what their unit pays, and whether the contract went on."""
     before = _paid_before(table, rule)
     table["amount_before"] = before["amount"]
+    # However they end: if only those that were won had no label, who is no customer would always be a failure.
+    table.loc[(table["out"] == "") & before["amount"].isna(), "out"] = NO_CONTRACT_BEFORE
     mine = table.loc[(table["out"] == "") & (table["status"] == WON)]
     added = (mine["kind"] == "add-on") & (rule.add_on_amount == "added")
     before = before.loc[mine.index]
     increase = mine["amount"].where(added, mine["amount"] - before["amount"])
     rounding = 1e-9 * (mine["amount"] + before["amount"])  # sums of cents are not exact
     enough = (increase > rounding) & (increase >= rule.least_increase * before["amount"] - rounding)
-    nothing = before["amount"].isna()
     table.loc[mine.index, "by"] = before["id"]
-    table.loc[mine.index[nothing], "out"] = NO_CONTRACT_BEFORE
-    _fails(table, mine.index[~nothing & ~enough], NOT_INCREASED)
-    good = mine.loc[~nothing & enough]
+    _fails(table, mine.index[~enough], NOT_INCREASED)
+    good = mine.loc[enough]
     table.loc[good.index, "verdict"] = INCREASED
     if rule.churn_within is None:
         return table

@@ -136,7 +136,8 @@ def make_labels(opportunities: Any, rule: Rule, *, observed_to: Any = None, cand
     """
     given = check_opportunities(opportunities, rule, observed_to)
     judged = judge(given, rule)
-    able = _grouped(judged.loc[judged["out"] == ""], rule)
+    # A retry that is dropped has no label, but until that is known, nor have others of its group.
+    able = _grouped(judged.loc[judged["out"].isin(["", FLIPPED])], rule)
     label, known_at, out = _decided(able, rule, candidates)
     kept = out == ""
     able["out"] = out
@@ -165,7 +166,8 @@ def _grouped(able: pd.DataFrame, rule: Rule) -> pd.DataFrame:
 def _decided(able: pd.DataFrame, rule: Rule, candidates: bool) -> tuple[pd.Series, pd.Series, pd.Series]:
     """For each opportunity the label of its group, when that became known, and why the group has none."""
     grouped = able.groupby("group")
-    pending = able["label"].isna().groupby(able["group"]).transform("any")
+    dropped = able["out"] != ""
+    pending = (able["label"].isna() & ~dropped).groupby(able["group"]).transform("any")
     differ = _disagree(able, "group")
     label = grouped["label"].transform("max")
     known_at = grouped["known_at"].transform("max")
@@ -185,6 +187,7 @@ def _decided(able: pd.DataFrame, rule: Rule, candidates: bool) -> tuple[pd.Serie
         out[is_open.groupby(able["group"]).transform("any")] = ""
     if rule.conflicts == "drop":
         out[differ & ~pending] = CONFLICT
+    out[dropped] = able["out"]
     return label.mask(pending), known_at.mask(pending), out
 
 
@@ -217,7 +220,7 @@ def _left_out(given: Opportunities, judged: pd.DataFrame, able: pd.DataFrame, ru
     """Every opportunity that no label rests on, with its reason, in order of its id."""
     parts = [
         given.left_out,
-        judged.loc[judged["out"] != ""].rename(columns={"out": "reason"}),
+        judged.loc[~judged["out"].isin(["", FLIPPED])].rename(columns={"out": "reason"}),
         able.loc[able["out"] != ""].rename(columns={"out": "reason"}),
     ]
     found = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)

@@ -196,7 +196,8 @@ class UpsellPropensity(Rule):
     add-ons since. A renewal is a success if it is larger than that by ``least_increase`` or more, and starts at most
     ``churn_within`` days after the contract that it renews has ended. An add-on is one if it increases the amount as
     much, and another contract of the unit reaches beyond its end and starts at most ``churn_within`` days after it;
-    that can be said only once these days have been observed.
+    that can be said only once these days have been observed. A unit without an earlier contract is no customer yet: its
+    opportunities get no label, however they end.
 
     Raises:
         ConfigError: if a value cannot work.

@@ -105,6 +105,16 @@ def test_with_wait_an_attempt_has_its_label_when_nothing_can_turn_it_any_more():
     assert by_ids(dropping) == {"b": 1, "c": 0} and dropping.left_out["by"].tolist() == ["b"]
 
 
+@pytest.mark.parametrize("wait", [False, True])
+def test_what_is_dropped_later_delays_the_label_of_others_beside_it(wait):
+    given = table(("long", 1, "EMEA", 0, 30, LOST), ("short", 1, "EMEA", 0, 5, LOST), ("win", 1, "EMEA", 10, 50, WON))
+    rule = AccountPropensity(retries="drop", retry_within=25, wait=wait)
+    labels = make_labels(given, rule)
+    assert by_ids(labels) == {"short": 0, "win": 1} and days(labels.table["known_at"]) == [day(50), day(50)]
+    early = make_labels(given, rule, observed_to=day(40))
+    assert by_ids(early) == ({} if wait else {"long,short": 0})  # without waiting, failures are known when they end
+
+
 def test_opportunities_of_one_unit_and_day_make_one_row():
     given = table(
         ("a", 1, "EMEA", 0, 10, LOST),
@@ -236,26 +246,38 @@ def test_at_length_every_opportunity_is_behind_one_label_or_left_out(seed, rule,
     every_opportunity_is_accounted_for(seed, rule, candidates, end)
 
 
-def nothing_is_known_early(seed: int, within: int, today: int, conflicts: Literal["won", "latest", "drop"]) -> None:
+def nothing_is_known_early(
+    seed: int,
+    within: int,
+    today: int,
+    conflicts: Literal["won", "latest", "drop"],
+    retries: Literal["flip", "drop"],
+) -> None:
     """Training on labels with known_at up to a day is the same as making labels on that day."""
     given = random_deals(seed)
-    rule = AccountPropensity(kinds=(), retry_within=within, wait=True, conflicts=conflicts)
+    rule = AccountPropensity(kinds=(), retry_within=within, wait=True, conflicts=conflicts, retries=retries)
     whole, then = make_labels(given, rule, observed_to=day(200)), make_labels(given, rule, observed_to=day(today))
     known = whole.table.loc[whole.table["known_at"] <= then.observed_to, ["account_id", "region", "as_of", "label"]]
     pd.testing.assert_frame_equal(known.reset_index(drop=True), then.table[list(known)], check_dtype=False)
 
 
-DAYS = SEEDS, st.sampled_from([0, 7, 30]), st.integers(0, 150), st.sampled_from(["won", "latest", "drop"])
+DAYS = (
+    SEEDS,
+    st.sampled_from([0, 7, 30]),
+    st.integers(0, 150),
+    st.sampled_from(["won", "latest", "drop"]),
+    st.sampled_from(["flip", "drop"]),
+)
 
 
 @settings(max_examples=4, deadline=None)
 @given(*DAYS)
-def test_with_wait_what_is_known_on_a_day_is_what_could_have_been_known(seed, within, today, conflicts):
-    nothing_is_known_early(seed, within, today, conflicts)
+def test_with_wait_what_is_known_on_a_day_is_what_could_have_been_known(seed, within, today, conflicts, retries):
+    nothing_is_known_early(seed, within, today, conflicts, retries)
 
 
 @pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(*DAYS)
-def test_at_length_with_wait_nothing_is_known_early(seed, within, today, conflicts):
-    nothing_is_known_early(seed, within, today, conflicts)
+def test_at_length_with_wait_nothing_is_known_early(seed, within, today, conflicts, retries):
+    nothing_is_known_early(seed, within, today, conflicts, retries)

@@ -87,9 +87,9 @@ def test_without_a_contract_before_an_increase_cannot_be_measured():
         ("same", 3, "P", "renewal", 0, 0, WON, 5.0, 0, 50),  # won when it was created: not its own predecessor
     )
     labels = make_labels(given, UpsellPropensity(churn_within=None), candidates=True)
-    assert by_ids(labels) == {"lost": 0}
-    assert set(reasons(labels)) == {"orphan", "same"}
-    assert "no earlier contract" in reasons(labels)["orphan"]
+    assert by_ids(labels) == {}
+    assert set(reasons(labels)) == {"orphan", "lost", "same"}
+    assert set(reasons(labels).values()) == {"no earlier contract to measure an increase against"}
 
 
 def test_kinds_are_apart_and_candidates_are_open_ones():
