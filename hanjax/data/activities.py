@@ -30,7 +30,7 @@ def read_activities(data: pa.ChunkedArray) -> tuple[UInt[np.ndarray, " e"], tupl
     stored = encoded.type.value_type
     if not (is_text(stored) or pa.types.is_integer(stored) or pa.types.is_boolean(stored)):
         raise _error(f"is {stored}, but activities are names", data, "Convert it to strings.")
-    names = [str(name) for name in encoded.chunk(0).dictionary.to_pylist()]
+    names = [str(name) for name in encoded.chunk(0).dictionary.to_pylist()] if encoded.num_chunks else []
     used = np.zeros(len(names), bool)
     for chunk in encoded.chunks:
         used[chunk.indices.to_numpy(zero_copy_only=False)] = True

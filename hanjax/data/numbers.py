@@ -156,5 +156,5 @@ def _past(cells: Cells, who: Int[np.ndarray, " s"], cutoff: Int[np.ndarray, " s"
 
     # The largest period so far, of whichever individual: a later individual's are made larger than an earlier one's.
     highest = np.maximum.accumulate(cells.individual[order].astype(np.int64) * cutoffs + cells.period[order])
-    latest = np.where(none, -1, highest[row] % cutoffs)
+    latest = np.where(none, -1, np.append(highest, 0)[row] % cutoffs)
     return _Past(summed(new), latest, summed(cells.amount - before))

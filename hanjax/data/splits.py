@@ -28,16 +28,29 @@ def split_accounts(log: Log, config: TrainConfig) -> pd.Series:
         ConfigError: if folds are asked for and there are none, or the numbers do not fit.
         DataError: if the training or validation accounts all have the same outcome.
     """
-    converted = log.converted_at != NEVER
+    return split_by_outcome(log.account_ids, log.converted_at != NEVER, log.fold, config)
+
+
+def split_by_outcome(
+    account_ids: pd.Index, converted: Bool[np.ndarray, " a"], fold: Int[np.ndarray, " a"] | None, config: TrainConfig
+) -> pd.Series:
+    """``split_accounts`` of accounts of which no more is known than whether they converted, and their fold.
+
+    Args:
+        account_ids: ids, sorted.
+        converted: whether each account converted.
+        fold: its fold; None if there are none.
+        config: as ``split_accounts`` takes it.
+    """
     part = np.full(len(converted), TRAIN, object)
     random = np.random.default_rng(config.seed_of_split)
     if config.test_fold is not None:
-        if log.fold is None:
+        if fold is None:
             raise ConfigError(f"test_fold: {config.test_fold} was asked for, but the data have no table `folds`.")
-        if config.test_fold not in log.fold:
-            there = ", ".join(map(str, np.unique(log.fold)))
+        if config.test_fold not in fold:
+            there = ", ".join(map(str, np.unique(fold)))
             raise ConfigError(f"test_fold: there is no fold {config.test_fold}; there are {there}.")
-        part[log.fold == config.test_fold] = TEST
+        part[fold == config.test_fold] = TEST
     elif config.until is None:
         whole = isinstance(config.test, int)
         part[_draw(converted, config.test if whole else round(config.test * len(part)), random)] = TEST
@@ -52,7 +65,7 @@ def split_accounts(log: Log, config: TrainConfig) -> pd.Series:
                 f"({int(outcome.sum()):,} converted), so nothing can be learned or chosen from them. Bring more "
                 "accounts with a conversion, or change `test`, `validation` or `seed`."
             )
-    return pd.Series(part, index=log.account_ids, name="part")
+    return pd.Series(part, index=account_ids, name="part")
 
 
 def _draw(converted: Bool[np.ndarray, " n"], size: int, random: np.random.Generator) -> Int[np.ndarray, " m"]:
@@ -85,12 +98,19 @@ def deal_accounts(panel: Panel, parts: int, *, seed: int) -> Int[np.ndarray, " b
         >>> sorted(set(deal_accounts(panel, 3, seed=0).tolist()))
         [0, 1, 2]
     """
-    account, ids = pd.factorize(panel.samples["account_id"])
-    converts = np.zeros(len(ids), bool)
-    converts[account[panel.batch.label[:, 0] == 1]] = True
+    return deal_samples(panel.samples["account_id"], panel.batch.label[:, 0] == 1, parts, seed=seed)
+
+
+def deal_samples(
+    account_ids: pd.Series, converts: Bool[np.ndarray, " b"], parts: int, *, seed: int
+) -> Int[np.ndarray, " b"]:
+    """``deal_accounts`` of samples of which no more is known than their accounts, sorted, and which are conversions."""
+    account, ids = pd.factorize(account_ids)
+    converted = np.zeros(len(ids), bool)
+    converted[account[converts]] = True
     order = np.random.default_rng(seed).permutation(len(ids))
     part = np.empty(len(ids), np.int32)
-    part[order[np.argsort(~converts[order], kind="stable")]] = np.arange(len(ids)) % parts
+    part[order[np.argsort(~converted[order], kind="stable")]] = np.arange(len(ids)) % parts
     return part[account]
 
 
@@ -131,12 +151,13 @@ def _take(log: Log, wanted: Bool[np.ndarray, " a"], individuals: Bool[np.ndarray
     )
 
 
-def known_before(log: Log, time: int) -> Log:
+def known_before(log: Log, time: int, *, part: bool = False) -> Log:
     """The log as it stood at a time: nothing that happened or became known at or after it is left.
 
     Args:
         log: the checked log.
         time: microseconds since 1970, UTC.
+        part: whether the log is of some accounts of more, of which nothing may have been known.
 
     Returns:
         The log, in which observation ends at that time and later conversions have not happened.
@@ -146,7 +167,7 @@ def known_before(log: Log, time: int) -> Log:
     """
     known = log.event_time if log.event_known is None else np.maximum(log.event_time, log.event_known)
     events = known < time
-    if not events.any():
+    if not events.any() and not part:
         raise DataError(f"events.timestamp: nothing was known before {pd.Timestamp(time, unit='us')} (UTC).")
 
     def history(table: pd.DataFrame) -> pd.DataFrame:
