@@ -1,6 +1,7 @@
 """Numbers as of a cut-off: of accounts and of members, dated or counted, standardized as on the training accounts."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +12,13 @@ from hanjax.config import PanelConfig
 from hanjax.data.distinct import AsOf
 from hanjax.data.encoding import Encoding, Scale, scaled
 from hanjax.data.log import ALWAYS, Log
+from hanjax.data.moments import Column
 from hanjax.data.periods import Calendar
 from hanjax.data.samples import Groups
 from hanjax.data.sequences import Cells
 from hanjax.data.totals import account_totals
 from hanjax.errors import DataError
+from hanjax.types import Panel
 
 
 def versions_as_of(table: pd.DataFrame, calendar: Calendar) -> AsOf:
@@ -113,6 +116,78 @@ def member_numbers(
         fitted_on = slice(None) if training is None else group.for_members(training[group.account])
         encoding = dataclasses.replace(encoding, of_members=_fitted(raw, fitted_on))
     return np.concatenate([scale.apply(raw[scale.column]) for scale in encoding.of_members or ()], axis=1), encoding
+
+
+def unscaled(encoding: Encoding, config: PanelConfig) -> Encoding:
+    """The encoding with which numbers as of a cut-off stay what was counted, so that they can be scaled afterwards."""
+    return dataclasses.replace(
+        encoding,
+        as_of=tuple(_PLAIN._replace(column=name) for name in _counted(encoding, config)),
+        of_members=tuple(_PLAIN._replace(column=name) for name in config.member_numbers),
+    )
+
+
+def columns_as_of(
+    panel: Panel, encoding: Encoding, training: Bool[np.ndarray, " b"]
+) -> tuple[tuple[Column, ...], tuple[Column, ...]]:
+    """What is known of the unscaled numbers of a panel: of the accounts, and of the members, of some samples.
+
+    Args:
+        panel: made with ``unscaled(encoding)``.
+        encoding: that encoding.
+        training: the samples on which scales are fitted.
+    """
+    batch, columns = panel.batch, []
+    members = (panel.member_ids >= 0) & training[:, None]
+    for table, where, scales in (
+        (batch.account_numbers, training, encoding.as_of), (batch.member_numbers, members, encoding.of_members)
+    ):  # fmt: skip
+        first = 0 if table is None else table.shape[-1] - len(scales or ())  # dated numbers, scaled already, before them
+        rows = None if table is None else table[where].astype(float)
+        columns.append(tuple(Column.of(s.column, rows[:, first + i]) for i, s in enumerate(scales or ())))
+    return columns[0], columns[1]
+
+
+def scales_as_of(
+    encoding: Encoding, config: PanelConfig, accounts: Sequence[Column], members: Sequence[Column]
+) -> Encoding:
+    """The encoding with the scales of numbers as of a cut-off fitted to what is known of their columns."""
+    logged = _counted(encoding, config)
+    return dataclasses.replace(
+        encoding,
+        as_of=tuple(Scale.of(column, logged=logged[column.name]) for column in accounts),
+        of_members=tuple(Scale.of(column) for column in members),
+    )
+
+
+def scale_as_of(panel: Panel, encoding: Encoding) -> Panel:
+    """Scales the numbers of a panel that was made with ``unscaled(encoding)``."""
+    batch = panel.batch
+    numbers, of_members = batch.account_numbers, batch.member_numbers
+    if numbers is not None and encoding.as_of:
+        first = numbers.shape[1] - len(encoding.as_of)
+        columns = [scale.apply(numbers[:, first + i].astype(float)) for i, scale in enumerate(encoding.as_of)]
+        numbers = np.concatenate([numbers[:, :first], *columns], axis=1)
+    if of_members is not None:
+        member = panel.member_ids >= 0
+        raw = of_members[member].astype(float)
+        columns = [scale.apply(raw[:, i]) for i, scale in enumerate(encoding.of_members or ())]
+        scaled_members = np.concatenate(columns, axis=1)
+        of_members = np.zeros((*member.shape, scaled_members.shape[1]), np.float32)
+        of_members[member] = scaled_members
+    return panel._replace(batch=batch._replace(account_numbers=numbers, member_numbers=of_members))
+
+
+_PLAIN = Scale("", False, 0.0, 1.0, False)
+
+
+def _counted(encoding: Encoding, config: PanelConfig) -> dict[str, bool | None]:
+    """The columns that ``account_numbers`` counts, in its order, and whether they are logged; None where values say."""
+    names: dict[str, bool | None] = {name: None for name in config.account_numbers if name != "activity_counts"}
+    if "activity_counts" in config.account_numbers:
+        lags = range(1, config.window + 1)
+        names |= {f"{name}, {lag} back": True for lag in lags for name in encoding.activities}
+    return names
 
 
 def _fitted(

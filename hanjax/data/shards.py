@@ -263,34 +263,54 @@ class Shards:
         Raises:
             DataError: if it is missing or damaged; the first time, all of it is read to find out.
         """
-        shard = self.shards[number]
-        folder, described = _folder(self.folder, number), self._described(shard)
-        if number not in self._verified:
-            for name, digest in described["files"].items():
-                _verify(folder / name, digest)
-            self._verified.add(number)
-        arrays = {path.stem: _opened(path) for path in folder.glob("*.npy")}
-        samples = pq.read_table(folder / _SAMPLES).to_pandas()
-        for name in described["texts"]:
-            samples[name] = samples[name].astype(object).where(samples[name].notna(), None)
-        ids = pq.read_table(folder / _INDIVIDUALS)["individual_id"].to_pandas()
-        return Panel(
-            member_ids=arrays.pop(_MEMBER_IDS),
-            batch=Batch(**arrays),
-            samples=samples,
-            individual_ids=pd.Index(ids, name="individual_id"),
-            left_out=tuple(LeftOut(*row[:3], tuple(row[3])) for row in described["left_out"]),
-            notes=tuple(described["notes"]),
-        )
+        self._described(self.shards[number])
+        panel = read_shard(self.folder, number, verify=number not in self._verified)
+        self._verified.add(number)
+        return panel
 
     @cached_property
     def _verified(self) -> set[int]:
         """The shards that were read whole, and hold what was written."""
         return set()
 
-    def _described(self, shard: Shard) -> dict[str, Any]:
-        path = _folder(self.folder, shard.number) / _SHARD
-        return json.loads(_verify(path, shard.digest))
+    def _described(self, shard: Shard) -> None:
+        _verify(_folder(self.folder, shard.number) / _SHARD, shard.digest)
+
+
+def read_shard(folder: str | Path, number: int, *, verify: bool = True) -> Panel:
+    """Reads what ``write_shard`` wrote; arrays are opened, and read where they are used.
+
+    Args:
+        folder: of all shards.
+        number: of the shard.
+        verify: read all of it once, to find out whether it is what was written.
+
+    Raises:
+        DataError: if it is missing or damaged.
+    """
+    folder = _folder(Path(folder), number)
+    try:
+        described = json.loads((folder / _SHARD).read_text())
+        for name, digest in described["files"].items():
+            if verify:
+                _verify(folder / name, digest)
+        arrays = {path.stem: _opened(path) for path in folder.glob("*.npy")}
+        samples = pq.read_table(folder / _SAMPLES).to_pandas()
+        ids = pq.read_table(folder / _INDIVIDUALS)["individual_id"].to_pandas()
+    except (OSError, KeyError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{folder} is missing or damaged ({error}). {_REMEDY}") from error
+    for name in described["texts"]:
+        samples[name] = samples[name].astype(object).where(samples[name].notna(), None)
+    return Panel(
+        member_ids=arrays.pop(_MEMBER_IDS),
+        batch=Batch(**arrays),
+        samples=samples,
+        individual_ids=pd.Index(ids, name="individual_id"),
+        left_out=tuple(LeftOut(*row[:3], tuple(row[3])) for row in described["left_out"]),
+        notes=tuple(described["notes"]),
+    )
 
 
 def sum_left_out(rows: Sequence[LeftOut]) -> tuple[LeftOut, ...]:
@@ -325,9 +345,8 @@ def _plain(row: LeftOut) -> list[Any]:
 
 
 def _opened(path: Path) -> np.ndarray:
-    """An array in a file; one without any number cannot be mapped."""
-    array = np.load(path, mmap_mode=None if path.stat().st_size <= 128 else "r", allow_pickle=False)
-    return array
+    """An array in a file; one without any number cannot be mapped, and a small one need not be."""
+    return np.load(path, mmap_mode="r" if path.stat().st_size > 4096 else None, allow_pickle=False)
 
 
 def _read_split(folder: Path, digest: str) -> pd.Series:
@@ -359,12 +378,11 @@ def _hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _verify(path: Path, digest: str) -> str:
-    """Makes sure that a file holds what was written; returns its text if it is JSON."""
+def _verify(path: Path, digest: str) -> None:
+    """Makes sure that a file holds what was written."""
     try:
         found = _hash(path)
     except OSError as error:
         raise DataError(f"{path} is missing or cannot be read ({error}). {_REMEDY}") from error
     if found != digest:
         raise DataError(f"{path} is not what was written: changed or damaged. {_REMEDY}")
-    return path.read_text() if path.suffix == ".json" else ""
