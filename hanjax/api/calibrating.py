@@ -72,13 +72,25 @@ def learn_calibrations(run: Run, panel: Panel) -> tuple[Calibration, ...] | None
     try:
         return calibrations_of(run, panel)
     except DataError as error:
-        return (Calibration("platt", note=f"Probabilities are as they were. {error}"),) * len(run.config.panel.horizons)
+        return unhelped(run, error)
+
+
+def unhelped(run: Run, error: DataError) -> tuple[Calibration, ...]:
+    """Plain probabilities, and a note why."""
+    return (Calibration("platt", note=f"Probabilities are as they were. {error}"),) * len(run.config.panel.horizons)
 
 
 def calibrations_of(run: Run, panel: Panel) -> tuple[Calibration, ...]:
     """What the settings ask for, one for each horizon, learned from a panel that holds the validation accounts."""
     rows, logit = held_out(run, panel)
-    label, logit = panel.batch.label[rows], unweight(logit, positive_weight=run.positive_weight)
+    return calibrations_from(run, logit, panel.batch.label[rows])
+
+
+def calibrations_from(
+    run: Run, logit: Float[np.ndarray, "v H"], label: Float[np.ndarray, "v H"]
+) -> tuple[Calibration, ...]:
+    """What the settings ask for, learned from log-odds that still hold the weight, and outcomes."""
+    logit = unweight(logit, positive_weight=run.positive_weight)
     known = ~np.isnan(label)
     method = run.config.train.calibration
     return tuple(

@@ -1,23 +1,27 @@
 """Training: tables in, a run out."""
 
-import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hanjax.api.calibrating import learn_calibrations
-from hanjax.api.given import Data, settings_of, tables_of
-from hanjax.config import Config
+from hanjax.api.given import Data, settings_of, shards_in, tables_of
+from hanjax.api.streaming import fit_from_shards
+from hanjax.api.training import train, untrained
+from hanjax.config import Config, TrainConfig
 from hanjax.data.dates import parse_date
 from hanjax.data.encoding import fit_encoding
 from hanjax.data.panel import fingerprint, make_panel
 from hanjax.data.splits import TEST, TRAIN, VALIDATION, deal_accounts, known_before, split_accounts, take_accounts
 from hanjax.data.tables import check
 from hanjax.errors import RunError
-from hanjax.nn.sizes import Sizes
 from hanjax.run import Run
-from hanjax.training.losses import balanced_weight
 from hanjax.types import Panel, Tables
+
+if TYPE_CHECKING:
+    from hanjax.training.checkpoint import Checkpoints
+    from hanjax.training.epochs import Fitted, Progress
 
 
 def fit(
@@ -35,9 +39,11 @@ def fit(
     accounts alone, the epoch is chosen by the AUC on the validation accounts.
 
     Args:
-        data: tables, or their folder.
+        data: tables, or their folder; or shards (see ``hanjax.spark``), or theirs: then an epoch takes one after the
+            other, and memory holds two of them.
         out: the run folder; None keeps the run in memory, without checkpoints.
-        config: all settings; None for the defaults, ``Config.paper()`` for the paper's.
+        config: all settings; None for the defaults, ``Config.paper()`` for the paper's; of shards, those that they
+            were made with.
         resume: continue the training in ``out`` where it stopped, to the same bits.
         progress: show a bar with loss and AUC.
         devices: among how many devices the samples of each step are dealt; None for all, also those of other processes
@@ -61,55 +67,32 @@ def fit(
 
     Source: section 5.3 of the paper for the training, 7.1 for the split.
     """
-    from hanjax.training.checkpoint import Checkpoints  # Orbax takes a while to import
-    from hanjax.training.devices import first_alone, first_process, mesh_of
-    from hanjax.training.fit import fit_panel, tqdm_progress
+    from hanjax.training.devices import mesh_of
+    from hanjax.training.fit import fit_panel
 
-    config, mesh = settings_of(config, Config), mesh_of(devices)
+    mesh = mesh_of(devices)
     if resume and out is None:
         raise RunError("resume: there is nothing to continue without a folder. Name it with `out`.")
+    if (shards := shards_in(data)) is not None:
+        return fit_from_shards(shards, out, config, resume=resume, progress=progress, mesh=mesh)
+    config = settings_of(config, Config)
     run, panel = prepare(tables_of(data), config)
-    checkpoints = None
-    if out is not None:
-
-        def begin() -> None:
-            run.claim(out, resume=resume)
-            run.write(out)
-
-        first_alone(begin)
-        checkpoints = Checkpoints(Path(out) / "checkpoints")
     part = run.split.loc[panel.samples["account_id"]].to_numpy()
-    rows = {name: np.flatnonzero(part == name) for name in (TRAIN, VALIDATION)}
-    together = config.train.cross_validation
-    try:
-        fitted = fit_panel(
+    learn, choose = (np.flatnonzero(part == name) for name in (TRAIN, VALIDATION))
+    apart = None
+    if config.train.cross_validation:
+        apart = deal_accounts(panel, config.train.ensemble, seed=config.train.seed_of_split)
+
+    def training(settings: TrainConfig, checkpoints: "Checkpoints | None", show: "Progress | None") -> "Fitted":
+        return fit_panel(
             panel.batch,
-            rows[TRAIN],
-            rows[VALIDATION],
-            run.network,
-            dataclasses.replace(config.train, positive_weight=run.positive_weight),
-            parts=deal_accounts(panel, config.train.ensemble, seed=config.train.seed_of_split) if together else None,
-            checkpoints=checkpoints,
-            resume=resume,
-            progress=tqdm_progress(config.train.epochs) if progress and first_process() else None,
-            mesh=mesh,
-        )
-    finally:
-        if checkpoints is not None:
-            checkpoints.close()
-    run.params, run.history = fitted.params, fitted.history
-    run.calibrations = learn_calibrations(run, panel)
-    if together or len(rows[VALIDATION]):
-        best = fitted.history.loc[fitted.best_epoch - 1]
-        run.metrics["validation"] = {
-            "auc": float(best["validation_auc"]),
-            "log_loss": float(best["validation_log_loss"]),
-            "epoch": int(best["epoch"]),
-        }
-    if out is not None:
-        first_alone(lambda: run.write(out))
-        run.folder = Path(out)
-    return run
+            learn,
+            choose,
+            run.network, settings,
+            parts=apart, checkpoints=checkpoints, resume=resume, progress=show, mesh=mesh,
+        )  # fmt: skip
+
+    return train(run, out, training, lambda: learn_calibrations(run, panel), resume=resume, progress=progress)
 
 
 def load(folder: str | Path) -> Run:
@@ -152,25 +135,6 @@ def prepare(tables: Tables, config: Config) -> tuple[Run, Panel]:
     training = (split[split != TEST] == TRAIN).to_numpy()
     encoding = fit_encoding(log, config.panel, accounts=training)
     panel, encoding = make_panel(log, config.panel, encoding, training=training)
-    sizes = Sizes(
-        vocabulary=encoding.vocabulary,
-        levels=encoding.levels,
-        numbers=encoding.width,
-        horizons=len(config.panel.horizons),
-        max_members=encoding.max_members,
-        member_numbers=0 if panel.batch.member_numbers is None else panel.batch.member_numbers.shape[2],
-        window_ages=panel.batch.window_ages is not None,
-    )
-    weight = config.train.positive_weight
-    if weight is None:
-        rows = training[log.account_ids.get_indexer(panel.samples["account_id"])]
-        weight = balanced_weight(panel.batch.label[rows])
-    run = Run(
-        config=config,
-        encoding=encoding,
-        sizes=sizes,
-        positive_weight=weight,
-        split=split,
-        fingerprint=fingerprint(panel, encoding),
-    )
-    return run, panel
+    of_training = training[log.account_ids.get_indexer(panel.samples["account_id"])]
+    label = panel.batch.label[of_training]
+    return untrained(config, encoding, split, panel.batch, label, fingerprint(panel, encoding)), panel

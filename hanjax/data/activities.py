@@ -25,12 +25,14 @@ def read_activities(data: pa.ChunkedArray) -> tuple[UInt[np.ndarray, " e"], tupl
         >>> read_activities(pa.chunked_array([["visit", "form"], ["visit"]]))
         (array([1, 0, 1], dtype=uint8), ('form', 'visit'))
     """
+    if len(data) == 0:  # whatever the type of an empty column is
+        return np.zeros(0, np.uint8), ()
     encoded = data if pa.types.is_dictionary(data.type) else data.dictionary_encode()
     encoded = encoded.unify_dictionaries()
     stored = encoded.type.value_type
     if not (is_text(stored) or pa.types.is_integer(stored) or pa.types.is_boolean(stored)):
         raise _error(f"is {stored}, but activities are names", data, "Convert it to strings.")
-    names = [str(name) for name in encoded.chunk(0).dictionary.to_pylist()] if encoded.num_chunks else []
+    names = [str(name) for name in encoded.chunk(0).dictionary.to_pylist()]
     used = np.zeros(len(names), bool)
     for chunk in encoded.chunks:
         used[chunk.indices.to_numpy(zero_copy_only=False)] = True

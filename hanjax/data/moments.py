@@ -1,7 +1,7 @@
 """What a scale needs to know of a column of numbers, and of two parts of one: so it is fitted where no machine has all.
 
 A column in one piece gives the mean and the standard deviation that NumPy gives, to the bit. In several pieces, joined
-one after the other, they agree to about 1e-12 of themselves.
+one after the other, they agree to about 1e-12 of themselves, or as closely as numbers far from zero are known.
 """
 
 from typing import NamedTuple

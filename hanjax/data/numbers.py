@@ -142,9 +142,11 @@ def columns_as_of(
     for table, where, scales in (
         (batch.account_numbers, training, encoding.as_of), (batch.member_numbers, members, encoding.of_members)
     ):  # fmt: skip
-        first = 0 if table is None else table.shape[-1] - len(scales or ())  # dated numbers, scaled already, before them
-        rows = None if table is None else table[where].astype(float)
-        columns.append(tuple(Column.of(s.column, rows[:, first + i]) for i, s in enumerate(scales or ())))
+        if table is None or not scales:
+            columns.append(())
+            continue
+        counted = table[where][:, -len(scales) :]  # before these stand dated numbers, scaled already
+        columns.append(tuple(Column.of(one.column, _counts(one, counted[:, i])) for i, one in enumerate(scales)))
     return columns[0], columns[1]
 
 
@@ -166,16 +168,22 @@ def scale_as_of(panel: Panel, encoding: Encoding) -> Panel:
     numbers, of_members = batch.account_numbers, batch.member_numbers
     if numbers is not None and encoding.as_of:
         first = numbers.shape[1] - len(encoding.as_of)
-        columns = [scale.apply(numbers[:, first + i].astype(float)) for i, scale in enumerate(encoding.as_of)]
+        columns = [one.apply(_counts(one, numbers[:, first + i])) for i, one in enumerate(encoding.as_of)]
         numbers = np.concatenate([numbers[:, :first], *columns], axis=1)
     if of_members is not None:
         member = panel.member_ids >= 0
-        raw = of_members[member].astype(float)
-        columns = [scale.apply(raw[:, i]) for i, scale in enumerate(encoding.of_members or ())]
+        raw = of_members[member]
+        columns = [one.apply(_counts(one, raw[:, i])) for i, one in enumerate(encoding.of_members or ())]
         scaled_members = np.concatenate(columns, axis=1)
         of_members = np.zeros((*member.shape, scaled_members.shape[1]), np.float32)
         of_members[member] = scaled_members
     return panel._replace(batch=batch._replace(account_numbers=numbers, member_numbers=of_members))
+
+
+def _counts(scale: Scale, values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """What was counted, as it was before a panel rounded it: counts were not, but the logarithm of one was."""
+    values = values.astype(float)
+    return np.log1p(np.rint(np.expm1(values))) if scale.column == "log_periods_observed" else values
 
 
 _PLAIN = Scale("", False, 0.0, 1.0, False)

@@ -33,9 +33,7 @@ def bounds_of(log: Log) -> tuple[int, int]:
     """The first and the last time in a log, microseconds since 1970, UTC; ``NEVER`` and ``ALWAYS`` in an empty one."""
     times = [log.event_time, log.arrived_at, log.observed_from, log.observed_to]
     first = min(int(time.min(initial=NEVER)) for time in times)
-    return first, max(
-        int(time.max(initial=ALWAYS)) for time in [*times, log.converted_at[log.converted_at != NEVER]]
-    )
+    return first, max(int(time.max(initial=ALWAYS)) for time in [*times, log.converted_at[log.converted_at != NEVER]])
 
 
 def make_panel(

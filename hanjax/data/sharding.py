@@ -64,8 +64,9 @@ def encode_parts(
     """Encodes a data set of which each part is given by itself, to one shard a part.
 
     All shards together hold the panel that all tables together would make: with ``Config`` that of a training, without
-    the test accounts; with ``PanelConfig`` that of all accounts. Vocabulary, levels, places for members and the calendar
-    are the same exactly; scales are, and so scaled numbers, to 1e-6, as sums are added in another order.
+    the test accounts; with ``PanelConfig`` that of all accounts. Vocabulary, levels, places for members and calendar
+    are the same exactly; scales to 1e-12 of themselves, as sums are added in another order, and so scaled numbers to
+    1e-6.
 
     Args:
         parts: the tables of each part: some accounts with all that belongs to them, each account in one part; or a
@@ -173,9 +174,7 @@ def _encode_all(
     if not any(shard.samples for shard in shards):
         reasons = "; ".join(f"{row.reason}: {row.rows:,}" for row in left_out) or "no account has a member at a cut-off"
         raise NoSampleError(f"accounts: no sample can be made ({reasons}). Bring a longer log, or other dates.")
-    return write_index(
-        out, shards, config=config, encoding=fitted, calendar=calendar, split=split, left_out=left_out
-    )
+    return write_index(out, shards, config=config, encoding=fitted, calendar=calendar, split=split, left_out=left_out)
 
 
 class _Staged(NamedTuple):

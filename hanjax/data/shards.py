@@ -210,7 +210,7 @@ class Shards:
                 calendar=Calendar(np.array(calendar["starts"], np.int64), calendar["timezone"]),
                 shards=tuple(Shard(**shard) for shard in stored["shards"]),
                 split=None if stored["split"] is None else _read_split(folder, stored["split"]),
-                left_out=tuple(LeftOut(*row[:3], tuple(row[3])) for row in stored["left_out"]),
+                left_out=tuple(map(_left_out, stored["left_out"])),
             )
         except (OSError, KeyError, TypeError, ValueError) as error:
             if isinstance(error, DataError | ConfigError):
@@ -263,10 +263,22 @@ class Shards:
         Raises:
             DataError: if it is missing or damaged; the first time, all of it is read to find out.
         """
-        self._described(self.shards[number])
-        panel = read_shard(self.folder, number, verify=number not in self._verified)
-        self._verified.add(number)
-        return panel
+        self._check(number)
+        return read_shard(self.folder, number)
+
+    def batch(self, number: int) -> Batch:
+        """The batch of one shard alone: what training sees of it; see ``panel``."""
+        self._check(number)
+        return _arrays(_folder(self.folder, number))[0]
+
+    def _check(self, number: int) -> None:
+        """Makes sure, once, that a shard holds what was written."""
+        if number not in self._verified:
+            folder = _folder(self.folder, number)
+            self._described(self.shards[number])
+            for name, digest in json.loads((folder / _SHARD).read_text())["files"].items():
+                _verify(folder / name, digest)
+            self._verified.add(number)
 
     @cached_property
     def _verified(self) -> set[int]:
@@ -277,38 +289,34 @@ class Shards:
         _verify(_folder(self.folder, shard.number) / _SHARD, shard.digest)
 
 
-def read_shard(folder: str | Path, number: int, *, verify: bool = True) -> Panel:
+def read_shard(folder: str | Path, number: int) -> Panel:
     """Reads what ``write_shard`` wrote; arrays are opened, and read where they are used.
 
     Args:
         folder: of all shards.
         number: of the shard.
-        verify: read all of it once, to find out whether it is what was written.
 
     Raises:
-        DataError: if it is missing or damaged.
+        DataError: if it is missing or cannot be read.
     """
     folder = _folder(Path(folder), number)
     try:
         described = json.loads((folder / _SHARD).read_text())
-        for name, digest in described["files"].items():
-            if verify:
-                _verify(folder / name, digest)
-        arrays = {path.stem: _opened(path) for path in folder.glob("*.npy")}
+        batch, member_ids = _arrays(folder)
         samples = pq.read_table(folder / _SAMPLES).to_pandas()
         ids = pq.read_table(folder / _INDIVIDUALS)["individual_id"].to_pandas()
     except (OSError, KeyError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
         raise DataError(f"{folder} is missing or damaged ({error}). {_REMEDY}") from error
     for name in described["texts"]:
-        samples[name] = samples[name].astype(object).where(samples[name].notna(), None)
+        column = samples[name].to_numpy(object)
+        column[samples[name].isna()] = None
+        samples[name] = pd.Series(column, dtype=object)
     return Panel(
-        member_ids=arrays.pop(_MEMBER_IDS),
-        batch=Batch(**arrays),
+        member_ids=member_ids,
+        batch=batch,
         samples=samples,
         individual_ids=pd.Index(ids, name="individual_id"),
-        left_out=tuple(LeftOut(*row[:3], tuple(row[3])) for row in described["left_out"]),
+        left_out=tuple(map(_left_out, described["left_out"])),
         notes=tuple(described["notes"]),
     )
 
@@ -336,7 +344,7 @@ def _folder(folder: Path, number: int) -> Path:
 
 def _texts(samples: pd.DataFrame) -> list[str]:
     """Columns of strings and None: Parquet would not tell an empty one from a column of anything else."""
-    return [str(name) for name, kind in samples.dtypes.items() if kind == object]
+    return [str(name) for name, kind in samples.dtypes.items() if kind.kind == "O" and kind.name == "object"]
 
 
 def _plain(row: LeftOut) -> list[Any]:
@@ -344,9 +352,21 @@ def _plain(row: LeftOut) -> list[Any]:
     return [*row[:3], [one.item() if isinstance(one, np.generic) else one for one in row.first]]
 
 
+def _left_out(stored: list[Any]) -> LeftOut:
+    table, reason, rows, first = stored
+    return LeftOut(table, reason, rows, tuple(first))
+
+
+def _arrays(folder: Path) -> tuple[Batch, np.ndarray]:
+    """The batch of a shard, and which individual each member is."""
+    arrays = {path.stem: _opened(path) for path in folder.glob("*.npy")}
+    member_ids = arrays.pop(_MEMBER_IDS)
+    return Batch(**arrays), member_ids
+
+
 def _opened(path: Path) -> np.ndarray:
     """An array in a file; one without any number cannot be mapped, and a small one need not be."""
-    return np.load(path, mmap_mode="r" if path.stat().st_size > 4096 else None, allow_pickle=False)
+    return np.load(path, mmap_mode="r" if path.stat().st_size > 512 else None, allow_pickle=False)
 
 
 def _read_split(folder: Path, digest: str) -> pd.Series:
