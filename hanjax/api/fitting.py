@@ -85,11 +85,8 @@ def fit(
 
     def training(settings: TrainConfig, checkpoints: "Checkpoints | None", show: "Progress | None") -> "Fitted":
         return fit_panel(
-            panel.batch,
-            learn,
-            choose,
-            run.network, settings,
-            parts=apart, checkpoints=checkpoints, resume=resume, progress=show, mesh=mesh,
+            panel.batch, learn, choose, run.network, settings, parts=apart, checkpoints=checkpoints, resume=resume,
+            progress=show, mesh=mesh,
         )  # fmt: skip
 
     return train(run, out, training, lambda: learn_calibrations(run, panel), resume=resume, progress=progress)

@@ -29,7 +29,9 @@ def score(
 
 
 @overload
-def score(run: Run | str | Path, data: Data, *, raw: bool = ..., out: str | Path) -> ScoredShards: ...
+def score(
+    run: Run | str | Path, data: Data, *, raw: bool = ..., progress: bool = ..., out: str | Path
+) -> ScoredShards: ...
 
 
 def score(
@@ -74,7 +76,10 @@ def score(
     if (shards := shards_in(data)) is not None:
         if as_of is not None:
             raise ConfigError("as_of: shards are scored at every cut-off. Take from the scores those that you need.")
-        return joined_scores(run, shards, raw=raw) if out is None else score_shards(run, shards, out, raw=raw)
+        with _bar(shards.samples, progress) as update:
+            if out is None:
+                return joined_scores(run, shards, raw=raw, progress=update)
+            return score_shards(run, shards, out, raw=raw, progress=update)
     if out is not None:
         raise ConfigError("out: of tables, scores are returned; write them with .accounts.to_parquet(path), or append.")
     log = check(tables_of(data), run.config.panel)

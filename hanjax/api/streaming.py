@@ -1,6 +1,6 @@
 """Training on shards, and scoring them: what ``fit`` and ``score`` do with data that outgrow the memory."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 from jaxtyping import Float, Int
 
 from hanjax.api.calibrating import calibrations_from, unhelped
+from hanjax.api.given import settings_of
 from hanjax.api.training import train, untrained
 from hanjax.config import Config, TrainConfig
 from hanjax.data.shards import Shards
@@ -78,7 +79,7 @@ def _settings(shards: Shards, config: Config | None) -> Config:
             f"{shards.folder}: the shards hold accounts that were not split into training and validation. Encode the "
             "data with all settings of the training: config=Config(...)."
         )
-    config = made_with if config is None else config
+    config = made_with if config is None else settings_of(config, Config)
     pairs = [("panel", name) for name in made_with.to_dict()["panel"]] + [("train", name) for name in _OF_THE_SPLIT]
     mine, theirs = config.to_dict(), made_with.to_dict()
     other = [
@@ -100,15 +101,15 @@ def _kept_from(shards: Shards, config: Config) -> list[Int[np.ndarray, " b"]] | 
     """For each sample of each shard the network of the ensemble that does not learn from it; None without such."""
     if not config.train.cross_validation:
         return None
-    panels = list(shards)
-    account = pd.concat([panel.samples["account_id"] for panel in panels], ignore_index=True)
-    converts = np.concatenate([np.asarray(panel.batch.label)[:, 0] == 1 for panel in panels])
+    pairs = [(panel.samples["account_id"], np.asarray(panel.batch.label)[:, 0] == 1) for panel in shards]
+    account = pd.concat([ids for ids, _ in pairs], ignore_index=True)
+    converts = np.concatenate([converting for _, converting in pairs])
     order = account.argsort(kind="stable").to_numpy()  # as they stand in one panel
     dealt = np.empty(len(account), np.int32)
     dealt[order] = deal_samples(
         account.iloc[order], converts[order], config.train.ensemble, seed=config.train.seed_of_split
     )
-    return np.split(dealt, np.cumsum([len(panel.samples) for panel in panels])[:-1])
+    return np.split(dealt, np.cumsum([len(ids) for ids, _ in pairs])[:-1])
 
 
 def _learn_calibrations(
@@ -154,7 +155,9 @@ class ScoredShards(NamedTuple):
     individuals: int
 
 
-def score_shards(run: Run, shards: Shards, out: str | Path, *, raw: bool) -> ScoredShards:
+def score_shards(
+    run: Run, shards: Shards, out: str | Path, *, raw: bool, progress: Callable[[int], object] | None = None
+) -> ScoredShards:
     """Scores one shard after the other, and writes what ``score`` would return.
 
     Args:
@@ -162,6 +165,7 @@ def score_shards(run: Run, shards: Shards, out: str | Path, *, raw: bool) -> Sco
         shards: encoded with its encoding.
         out: the folder of scores; it is made.
         raw: leave the class weight of the loss in the probabilities, and calibrate nothing.
+        progress: called with the number of samples just scored.
 
     Returns:
         Where the scores are. Ranks are among all accounts of a cut-off, whichever shard they are in.
@@ -172,7 +176,7 @@ def score_shards(run: Run, shards: Shards, out: str | Path, *, raw: bool) -> Sco
     folder = Path(out)
     individuals, raw_scores = 0, []
     paths = []
-    for number, scores in scores_of(run, shards, raw=raw):
+    for number, scores in scores_of(run, shards, raw=raw, progress=progress):
         _write(scores.individuals, folder / "individuals", number)
         paths.append(_write(scores.accounts, folder / "accounts", number))
         raw_scores.append(scores.accounts[["cutoff", "raw_score"]])
@@ -184,9 +188,9 @@ def score_shards(run: Run, shards: Shards, out: str | Path, *, raw: bool) -> Sco
     return ScoredShards(folder, sum(map(len, ranks)), individuals)
 
 
-def joined_scores(run: Run, shards: Shards, *, raw: bool) -> Scores:
+def joined_scores(run: Run, shards: Shards, *, raw: bool, progress: Callable[[int], object] | None = None) -> Scores:
     """The scores of all shards, as those of one panel; see ``score_shards``."""
-    parts = [scores for _, scores in scores_of(run, shards, raw=raw)]
+    parts = [scores for _, scores in scores_of(run, shards, raw=raw, progress=progress)]
     ranks = _ranks([scores.accounts[["cutoff", "raw_score"]] for scores in parts])
     accounts = pd.concat([s.accounts.assign(rank=rank) for s, rank in zip(parts, ranks, strict=True)])
     individuals = pd.concat([scores.individuals for scores in parts])
@@ -194,7 +198,9 @@ def joined_scores(run: Run, shards: Shards, *, raw: bool) -> Scores:
     return Scores(*(t.sort_values(by_sample, kind="stable", ignore_index=True) for t in (accounts, individuals)))
 
 
-def scores_of(run: Run, shards: Shards, *, raw: bool) -> Iterator[tuple[int, Scores]]:
+def scores_of(
+    run: Run, shards: Shards, *, raw: bool, progress: Callable[[int], object] | None = None
+) -> Iterator[tuple[int, Scores]]:
     """The number and the scores of each shard that holds any sample; ranks are among the accounts of the shard.
 
     Raises:
@@ -207,7 +213,7 @@ def scores_of(run: Run, shards: Shards, *, raw: bool) -> Iterator[tuple[int, Sco
         )
     for number, panel in enumerate(shards):
         if len(panel.samples):
-            yield number, score_run(run, panel, raw=raw)
+            yield number, score_run(run, panel, raw=raw, progress=progress)
 
 
 def _ranks(raw_scores: list[pd.DataFrame]) -> list[Int[np.ndarray, " b"]]:

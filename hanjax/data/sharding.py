@@ -29,7 +29,7 @@ from hanjax.data.moments import Column
 from hanjax.data.numbers import columns_as_of, scale_as_of, scales_as_of, unscaled
 from hanjax.data.panel import NoSampleError, bounds_of, make_panel
 from hanjax.data.periods import Calendar, make_calendar
-from hanjax.data.shards import Shard, Shards, read_shard, sum_left_out, write_index, write_shard
+from hanjax.data.shards import Shard, Shards, read_shard, write_index, write_shard
 from hanjax.data.splits import TEST, TRAIN, known_before, split_by_outcome, take_accounts
 from hanjax.data.statics import check_levels
 from hanjax.data.tables import check, end_of, observed_to_end
@@ -108,6 +108,9 @@ def encode_parts(
     work.mkdir(parents=True)
     try:
         return _encode_all(read, count, out, work, config, encoding, each)
+    except BaseException:
+        shutil.rmtree(out, ignore_errors=True)  # or it would not be empty the next time
+        raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -305,6 +308,23 @@ def _encode(number: int, *, job: _Job, calendar: Calendar, encoding: Encoding) -
 def _scale(number: int, *, job: _Job, encoding: Encoding) -> Shard:
     """Scales the numbers of a shard, and writes it anew."""
     return write_shard(scale_as_of(read_shard(job.out, number), encoding), job.out, number)
+
+
+def sum_left_out(rows: Sequence[LeftOut]) -> tuple[LeftOut, ...]:
+    """Adds up rows that were left out for the same reason; the first five of them are kept.
+
+    Example:
+        >>> from hanjax.types import LeftOut
+        >>> sum_left_out([LeftOut("events", "late", 2, ("a", "b")), LeftOut("events", "late", 1, ("c",))])
+        (LeftOut(table='events', reason='late', rows=3, first=('a', 'b', 'c')),)
+    """
+    total: dict[tuple[str, str], LeftOut] = {}
+    for row in rows:
+        so_far = total.get((row.table, row.reason), LeftOut(row.table, row.reason, 0))
+        total[row.table, row.reason] = so_far._replace(
+            rows=so_far.rows + row.rows, first=(*so_far.first, *row.first)[:5]
+        )
+    return tuple(total.values())
 
 
 def shards_of(account_ids: Sequence[Any], shards: int) -> Int[np.ndarray, " n"]:

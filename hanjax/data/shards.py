@@ -321,23 +321,6 @@ def read_shard(folder: str | Path, number: int) -> Panel:
     )
 
 
-def sum_left_out(rows: Sequence[LeftOut]) -> tuple[LeftOut, ...]:
-    """Adds up rows that were left out for the same reason; the first five of them are kept.
-
-    Example:
-        >>> from hanjax.types import LeftOut
-        >>> sum_left_out([LeftOut("events", "late", 2, ("a", "b")), LeftOut("events", "late", 1, ("c",))])
-        (LeftOut(table='events', reason='late', rows=3, first=('a', 'b', 'c')),)
-    """
-    total: dict[tuple[str, str], LeftOut] = {}
-    for row in rows:
-        so_far = total.get((row.table, row.reason), LeftOut(row.table, row.reason, 0))
-        total[row.table, row.reason] = so_far._replace(
-            rows=so_far.rows + row.rows, first=(*so_far.first, *row.first)[:5]
-        )
-    return tuple(total.values())
-
-
 def _folder(folder: Path, number: int) -> Path:
     return folder / f"shard-{number:05d}"
 

@@ -101,7 +101,11 @@ def encode_spark(
     finally:
         shutil.rmtree(dealt, ignore_errors=True)
     if any((row.table, row.reason) == ("events", _STRANGERS) for row in made.left_out):
-        _no_guests(tables["events"], tables["individuals"], individual, account)
+        try:
+            _no_guests(tables["events"], tables["individuals"], individual, account)
+        except DataError:
+            shutil.rmtree(out, ignore_errors=True)
+            raise
     return made
 
 

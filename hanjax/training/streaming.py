@@ -27,7 +27,6 @@ Loaded = TypeVar("Loaded")
 _EIGHTHS = 8
 """How many numbers of steps an epoch over a shard may have, so many parts of those of the largest one."""
 
-
 _SPARE = 0.05
 """By which share a later epoch may need more room than the first, and still use its programs."""
 
@@ -120,32 +119,29 @@ def fit_shards(
     ]
     ahead, all_steps = read_ahead(planner.load, visits), sum(survey.steps[0])
 
+    def on_device(loaded: tuple[Batch, Plan, Any]) -> tuple[Batch, Plan, Any]:
+        panel, plan, apart = loaded
+        return compiled.put(panel), compiled.put_plan(plan), None if apart is None else compiled.put(apart)
+
     def one_epoch(state: TrainState, epoch: int) -> tuple[TrainState, Measurements]:
         measured, key = [], jax.random.fold_in(begun.key, epoch)
         for place in range(len(orders[epoch])):
-            panel, plan, apart = next(ahead)
+            panel, plan, apart = on_device(next(ahead))
             # Steps count up from 0 within a shard, and fold their numbers into a key; shards count down from the top.
             own = key if place == 0 else jax.random.fold_in(key, np.uint32(2**32 - place))
             by = begun.hyperparameters._replace(ema_epochs=config.ema_epochs * all_steps / len(plan.samples))
-            state, found = compiled.run_epoch(
-                state,
-                compiled.put(panel),
-                compiled.put_plan(plan),
-                own,
-                by,
-                None if apart is None else compiled.put(apart),
-            )
+            state, found = compiled.run_epoch(state, panel, plan, own, by, apart)
             measured.append(jax.device_get(found))  # waits, so that no more than this shard and the next are in memory
+            del panel, plan, apart
         return state, jax.tree.map(lambda *arrays: np.concatenate(arrays), *measured)
 
     def validate(params: PyTree) -> tuple[float, float]:
         logits = []
         for _ in validating:
-            panel, plan, apart = next(ahead)
-            apart = None if apart is None else compiled.put(apart)
-            logits.append(
-                plan.restored(np.asarray(compiled.predict(params, compiled.put(panel), compiled.put_plan(plan), apart)))
-            )
+            loaded = next(ahead)
+            panel, plan, apart = on_device(loaded)
+            logits.append(loaded[1].restored(np.asarray(compiled.predict(params, panel, plan, apart))))
+            del loaded, panel, plan, apart
         if not logits:
             return np.nan, np.nan
         return validated(np.concatenate(logits), survey.validation_label, begun.weight, config)
