@@ -88,8 +88,8 @@ def encode_parts(
     Example:
         >>> import hanjax, tempfile
         >>> market = hanjax.simulate(accounts=20, seed=0).tables
-        >>> half = lambda table, odd: table[table["account_id"] % 2 == odd]
-        >>> halves = [Tables(*(half(table, odd) for table in market[:3])) for odd in (0, 1)]
+        >>> part = lambda table, number: table[shards_of(table["account_id"], 2) == number]
+        >>> halves = [Tables(*(part(table, number) for table in market[:3])) for number in (0, 1)]
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     shards = encode_parts(halves, out=folder)
         ...     len(shards), shards.samples == len(hanjax.encode(market).samples)
