@@ -78,14 +78,26 @@ def learn_calibrations(run: AnyRun, panel: Panel, said: Said | None = None) -> t
     try:
         return calibrations_of(run, panel, said)
     except DataError as error:
-        return (Calibration("platt", note=f"Probabilities are as they were. {error}"),) * len(run.config.panel.horizons)
+        return unhelped(run, error)
+
+
+def unhelped(run: AnyRun, error: DataError) -> tuple[Calibration, ...]:
+    """Plain probabilities, and a note why."""
+    return (Calibration("platt", note=f"Probabilities are as they were. {error}"),) * len(run.config.panel.horizons)
 
 
 def calibrations_of(run: AnyRun, panel: Panel, said: Said | None = None) -> tuple[Calibration, ...]:
     """What the settings ask for, one for each horizon, learned from a panel that holds the validation accounts, or from
     what was said of them already."""
     rows, logit = held_out(run, panel) if said is None else said
-    label, logit = panel.batch.label[rows], unweight(logit, positive_weight=run.positive_weight)
+    return calibrations_from(run, logit, panel.batch.label[rows])
+
+
+def calibrations_from(
+    run: AnyRun, logit: Float[np.ndarray, "v H"], label: Float[np.ndarray, "v H"]
+) -> tuple[Calibration, ...]:
+    """What the settings ask for, learned from log-odds that still hold the weight, and outcomes."""
+    logit = unweight(logit, positive_weight=run.positive_weight)
     known = ~np.isnan(label)
     method = run.config.train.calibration
     return tuple(_fitted(z[where], y[where], method) for z, y, where in zip(logit.T, label.T, known.T, strict=True))

@@ -1,16 +1,17 @@
 """Training: tables in, a run out."""
 
-import dataclasses
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
 from hanjax.api.calibrating import held_out, learn_calibrations
-from hanjax.api.given import Data, settings_of, tables_of
-from hanjax.config import Config
+from hanjax.api.given import Data, settings_of, shards_in, tables_of
+from hanjax.api.streaming import fit_from_shards
+from hanjax.api.training import train, untrained
+from hanjax.config import Config, TrainConfig
 from hanjax.data.dates import parse_date
 from hanjax.data.encoding import Encoding, fit_encoding
 from hanjax.data.panel import fingerprint, make_panel
@@ -18,13 +19,15 @@ from hanjax.data.splits import TEST, TRAIN, VALIDATION, deal_accounts, known_bef
 from hanjax.data.tables import check
 from hanjax.errors import RunError
 from hanjax.evaluation.metrics import auc
-from hanjax.nn.sizes import Sizes
 from hanjax.run import Run
 from hanjax.tabular.run import AnyRun, TabularRun, read_run
 from hanjax.tabular.settings import Tabular
 from hanjax.tabular.training import losses
-from hanjax.training.losses import balanced_weight
 from hanjax.types import Panel, Tables
+
+if TYPE_CHECKING:
+    from hanjax.training.checkpoint import Checkpoints
+    from hanjax.training.epochs import Fitted, Progress
 
 
 @overload
@@ -60,9 +63,11 @@ def fit(
     accounts alone, the epoch is chosen by the AUC on the validation accounts.
 
     Args:
-        data: tables, or their folder.
+        data: tables, or their folder; or shards (see ``hanjax.spark``), or theirs: then an epoch takes one after the
+            other, and memory holds two of them.
         out: the run folder; None keeps the run in memory, without checkpoints.
-        config: all settings; None for the defaults, ``Config.paper()`` for the paper's.
+        config: all settings; None for the defaults, ``Config.paper()`` for the paper's; of shards, those that they
+            were made with.
         model: a tabular model to train instead of the network, on the same samples of the same accounts; of the
             settings those of the data and of the split count, and ``calibration``. It gives a
             ``hanjax.tabular.TabularRun``, and knows no ``resume``, ``progress`` and ``devices``.
@@ -93,55 +98,29 @@ def fit(
         if resume:
             raise RunError("resume: a tabular model is trained at once, and cannot be continued. Train it anew.")
         return fit_tabular(data, out, settings_of(config, Config), model)
-    from hanjax.training.checkpoint import Checkpoints  # Orbax takes a while to import
-    from hanjax.training.devices import first_alone, first_process, mesh_of
-    from hanjax.training.fit import fit_panel, tqdm_progress
+    from hanjax.training.devices import mesh_of
+    from hanjax.training.fit import fit_panel
 
-    config, mesh = settings_of(config, Config), mesh_of(devices)
+    mesh = mesh_of(devices)
     if resume and out is None:
         raise RunError("resume: there is nothing to continue without a folder. Name it with `out`.")
+    if (shards := shards_in(data)) is not None:
+        return fit_from_shards(shards, out, config, resume=resume, progress=progress, mesh=mesh)
+    config = settings_of(config, Config)
     run, panel = prepare(tables_of(data), config)
-    checkpoints = None
-    if out is not None:
-
-        def begin() -> None:
-            run.claim(out, resume=resume)
-            run.write(out)
-
-        first_alone(begin)
-        checkpoints = Checkpoints(Path(out) / "checkpoints")
     part = run.split.loc[panel.samples["account_id"]].to_numpy()
-    rows = {name: np.flatnonzero(part == name) for name in (TRAIN, VALIDATION)}
-    together = config.train.cross_validation
-    try:
-        fitted = fit_panel(
-            panel.batch,
-            rows[TRAIN],
-            rows[VALIDATION],
-            run.network,
-            dataclasses.replace(config.train, positive_weight=run.positive_weight),
-            parts=deal_accounts(panel, config.train.ensemble, seed=config.train.seed_of_split) if together else None,
-            checkpoints=checkpoints,
-            resume=resume,
-            progress=tqdm_progress(config.train.epochs) if progress and first_process() else None,
-            mesh=mesh,
-        )
-    finally:
-        if checkpoints is not None:
-            checkpoints.close()
-    run.params, run.history = fitted.params, fitted.history
-    run.calibrations = learn_calibrations(run, panel)
-    if together or len(rows[VALIDATION]):
-        best = fitted.history.loc[fitted.best_epoch - 1]
-        run.metrics["validation"] = {
-            "auc": float(best["validation_auc"]),
-            "log_loss": float(best["validation_log_loss"]),
-            "epoch": int(best["epoch"]),
-        }
-    if out is not None:
-        first_alone(lambda: run.write(out))
-        run.folder = Path(out)
-    return run
+    learn, choose = (np.flatnonzero(part == name) for name in (TRAIN, VALIDATION))
+    apart = None
+    if config.train.cross_validation:
+        apart = deal_accounts(panel, config.train.ensemble, seed=config.train.seed_of_split)
+
+    def training(settings: TrainConfig, checkpoints: "Checkpoints | None", show: "Progress | None") -> "Fitted":
+        return fit_panel(
+            panel.batch, learn, choose, run.network, settings, parts=apart, checkpoints=checkpoints, resume=resume,
+            progress=show, mesh=mesh,
+        )  # fmt: skip
+
+    return train(run, out, training, lambda: learn_calibrations(run, panel), resume=resume, progress=progress)
 
 
 def load(folder: str | Path) -> AnyRun:
@@ -177,29 +156,9 @@ def prepare(tables: Tables, config: Config) -> tuple[Run, Panel]:
         A run that is not trained yet, and the panel of its training and validation accounts.
     """
     given = encode_training(tables, config)
-    panel, encoding = given.panel, given.encoding
-    sizes = Sizes(
-        vocabulary=encoding.vocabulary,
-        levels=encoding.levels,
-        numbers=encoding.width,
-        horizons=len(config.panel.horizons),
-        max_members=encoding.max_members,
-        member_numbers=0 if panel.batch.member_numbers is None else panel.batch.member_numbers.shape[2],
-        window_ages=panel.batch.window_ages is not None,
-        segments=encoding.segment_levels,
-    )
-    weight = config.train.positive_weight
-    if weight is None:
-        weight = balanced_weight(panel.batch.label[given.training])
-    run = Run(
-        config=config,
-        encoding=encoding,
-        sizes=sizes,
-        positive_weight=weight,
-        split=given.split,
-        fingerprint=fingerprint(panel, encoding),
-    )
-    return run, panel
+    panel, label = given.panel, given.panel.batch.label[given.training]
+    hashed = fingerprint(panel, given.encoding)
+    return untrained(config, given.encoding, given.split, panel.batch, label, hashed), panel
 
 
 class Given(NamedTuple):

@@ -5,13 +5,14 @@ from typing import Any, TypeVar
 
 from hanjax.config import Config, PanelConfig
 from hanjax.data.reading import read
+from hanjax.data.shards import INDEX, Shards
 from hanjax.errors import ConfigError, DataError, RunError
 from hanjax.run import Run
 from hanjax.tabular.run import AnyRun, TabularRun, read_run
 from hanjax.types import Tables
 
-Data = Tables | str | Path
-"""Tables, or the folder that holds them."""
+Data = Tables | Shards | str | Path
+"""Tables, or the folder that holds them; where it is said so, also shards, or theirs."""
 
 Settings = TypeVar("Settings", Config, PanelConfig)
 
@@ -20,11 +21,22 @@ def tables_of(data: Any) -> Tables:
     """The tables given, or those of the folder."""
     if isinstance(data, Tables):
         return data
+    if (shards := shards_in(data)) is not None:
+        raise DataError(f"data: {shards.folder} holds shards; here the tables are needed that they were made of.")
     if not isinstance(data, str | Path):
         raise DataError(
             f"data: expected hanjax.Tables(events, individuals, accounts) or a folder, got {type(data).__name__}."
         )
     return read(data)
+
+
+def shards_in(data: Any) -> Shards | None:
+    """The shards given, or those of the folder; None if it is something else."""
+    if isinstance(data, Shards):
+        return data
+    if isinstance(data, str | Path) and (Path(data) / INDEX).exists():
+        return Shards.read(data)
+    return None
 
 
 def run_of(run: Any) -> AnyRun:

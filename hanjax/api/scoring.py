@@ -3,15 +3,17 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from jaxtyping import Float
 
-from hanjax.api.given import Data, run_of, tables_of
+from hanjax.api.given import Data, run_of, shards_in, tables_of
+from hanjax.api.streaming import ScoredShards, joined_scores, score_shards
 from hanjax.data.dates import observed_until
 from hanjax.data.panel import make_panel
 from hanjax.data.tables import check
+from hanjax.errors import ConfigError
 from hanjax.evaluation.calibration import apply_calibration, probability, unweight
 from hanjax.scoring import append as scoring
 from hanjax.scoring.append import Appended
@@ -20,24 +22,46 @@ from hanjax.tabular.run import AnyRun
 from hanjax.types import Panel, Scores
 
 
+@overload
 def score(
-    run: AnyRun | str | Path, data: Data, *, as_of: Any = None, raw: bool = False, progress: bool = False
-) -> Scores:
+    run: AnyRun | str | Path, data: Data, *, as_of: Any = ..., raw: bool = ..., progress: bool = ..., out: None = ...
+) -> Scores: ...
+
+
+@overload
+def score(
+    run: AnyRun | str | Path, data: Data, *, raw: bool = ..., progress: bool = ..., out: str | Path
+) -> ScoredShards: ...
+
+
+def score(
+    run: AnyRun | str | Path,
+    data: Data,
+    *,
+    as_of: Any = None,
+    raw: bool = False,
+    progress: bool = False,
+    out: str | Path | None = None,
+) -> Scores | ScoredShards:
     """Scores every account and each of its individuals, at every cut-off or as of one date.
 
     Args:
         run: the model, or its folder.
-        data: tables, or their folder; accounts that training never saw are the normal case.
+        data: tables, or their folder; accounts that training never saw are the normal case. Or shards, or theirs,
+            encoded with the run's encoding: memory holds one of them.
         as_of: a date: scores are those at the start of the period that holds it. None for every cut-off, the last one
             (whose outcome is not known yet) among them. With a table of outcomes, its rows are scored: those of that
             period, or all; what is said there of their labels is not read.
         raw: leave the class weight of the loss in the probabilities, and calibrate nothing.
         progress: show a bar.
+        out: of shards, the folder to write the scores to, in files of one shard each; None to return them.
 
     Returns:
-        The scores of accounts and of individuals; see ``hanjax.scoring.scores.score_panel`` for the columns.
+        The scores of accounts and of individuals; see ``hanjax.scoring.scores.score_panel`` for the columns. With
+        ``out``, where they are.
 
     Raises:
+        ConfigError: if shards are not encoded with the run's encoding, or are to be scored as of a date.
         DataError: if the tables are not what they should be, or nobody can be scored as of the date.
         RunError: if the run cannot be read.
 
@@ -50,6 +74,15 @@ def score(
         ['2021-06-27']
     """
     run = run_of(run)
+    if (shards := shards_in(data)) is not None:
+        if as_of is not None:
+            raise ConfigError("as_of: shards are scored at every cut-off. Take from the scores those that you need.")
+        with progress_bar(shards.samples, progress) as update:
+            if out is None:
+                return joined_scores(run, shards, raw=raw, progress=update)
+            return score_shards(run, shards, out, raw=raw, progress=update)
+    if out is not None:
+        raise ConfigError("out: of tables, scores are returned; write them with .accounts.to_parquet(path), or append.")
     log = check(tables_of(data), run.config.panel)
     cutoffs = None
     if as_of is not None:

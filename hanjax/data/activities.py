@@ -25,6 +25,8 @@ def read_activities(data: pa.ChunkedArray) -> tuple[UInt[np.ndarray, " e"], tupl
         >>> read_activities(pa.chunked_array([["visit", "form"], ["visit"]]))
         (array([1, 0, 1], dtype=uint8), ('form', 'visit'))
     """
+    if len(data) == 0:  # whatever the type of an empty column is
+        return np.zeros(0, np.uint8), ()
     encoded = data if pa.types.is_dictionary(data.type) else data.dictionary_encode()
     encoded = encoded.unify_dictionaries()
     stored = encoded.type.value_type

@@ -12,15 +12,16 @@ but the epoch itself: neither on earlier epochs, so that a resumed run sees the 
 uninterrupted one, nor on a guess, so that it cannot overflow.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Bool, Int, UInt
 
+from hanjax.data.dealing import Dealt, deal
 from hanjax.data.distinct import capacity
 from hanjax.data.prefixes import Forest, make_forest, plan_prefixes
-from hanjax.errors import DataError
 from hanjax.types import Batch, Prefixes
 
 
@@ -53,11 +54,50 @@ class Plan(NamedTuple):
     window_prefixes: Prefixes | None
     blocks: tuple[Bool[np.ndarray | Array, "T n k 0"], ...]
 
+    def room(self, *, spare: float = 0.0) -> "Room":
+        """What it has room for, or more where another plan might need it.
+
+        Args:
+            spare: by which share needs may grow until the next rung of the ladder is taken.
+        """
+
+        def rows(used: np.ndarray) -> int:
+            most = int((used > 0).sum(axis=-1).max()) + 1
+            return max(used.shape[-1], capacity(math.ceil(most * (1 + spare))))
+
+        def chunks(one: Prefixes) -> tuple[int, int]:
+            number, size = one.cells.shape[-2:]
+            return max(number, -(-capacity(math.ceil(int(one.paths.max()) * (1 + spare))) // size)), size
+
+        prefixes = (self.sequence_prefixes, self.window_prefixes)
+        return Room(
+            blocks=tuple((block.shape[-3], block.shape[-2]) for block in self.blocks),
+            windows=rows(self.windows),
+            sequences=rows(self.sequences),
+            prefixes=tuple(None if one is None else chunks(one) for one in prefixes),
+        )
+
     def restored(self, values: np.ndarray) -> np.ndarray:
         """Puts what was computed of each sample ``[T, B, ...]`` in the order of the rows that were planned for."""
         ordered = np.empty((self.mask.sum(), *values.shape[self.mask.ndim :]), values.dtype)
         ordered[self.order[self.mask]] = values[self.mask]
         return ordered
+
+
+class Room(NamedTuple):
+    """The shapes of the plan of another panel, to which a plan is filled up so that one program does for both.
+
+    Args:
+        blocks: samples of a step in each block, and for how many members each of them has room.
+        windows: rows.
+        sequences: rows.
+        prefixes: of sequences and of windows, how many chunks there are, and how large they are; None row by row.
+    """
+
+    blocks: tuple[tuple[int, int], ...]
+    windows: int
+    sequences: int
+    prefixes: tuple[tuple[int, int] | None, ...]
 
 
 class Forests(NamedTuple):
@@ -81,26 +121,6 @@ class Forests(NamedTuple):
         return cls(make_forest(*sequences, where=batch.activity_mask), make_forest(*windows, where=batch.period_mask))
 
 
-def places_taken(batch: Batch) -> Int[np.ndarray, " B"]:
-    """How many places each sample's members take: up to the last one's, as there may be empty ones before it."""
-    member_mask = np.asarray(batch.member_mask)
-    return np.max(member_mask * np.arange(1, member_mask.shape[1] + 1), axis=1, initial=0)
-
-
-class _Dealt(NamedTuple):
-    """The samples of each step of one pass, small groups first.
-
-    Args:
-        order: their places among the rows.
-        mask: which of them count.
-        blocks: as in ``Plan``.
-    """
-
-    order: Int[np.ndarray, "T B"]
-    mask: Bool[np.ndarray, "T B"]
-    blocks: tuple[Bool[np.ndarray, "T n k 0"], ...]
-
-
 def plan_epoch(
     batch: Batch,
     rows: Int[np.ndarray, " n"],
@@ -109,6 +129,8 @@ def plan_epoch(
     seed: UInt[np.ndarray, " words"] | None,
     forests: Forests | None = None,
     shards: int | None = None,
+    steps: int | None = None,
+    room: Room | None = None,
 ) -> Plan:
     """Plans one pass over the given samples in minibatches, each sample once.
 
@@ -123,9 +145,11 @@ def plan_epoch(
             in the order given.
         forests: ``Forests.of(batch)``, for beginnings to be computed once; None for none of that.
         shards: among how many devices each step's samples are dealt; None for no such axis.
+        steps: how many steps to make; None for as few as the size of a minibatch allows, ``ceil(n / batch_size)``.
+        room: what the plan has room for at least; where it needs more, it has the next rungs of the ladder.
 
     Returns:
-        The plan of the ``ceil(n / batch_size)`` steps; with ``shards`` all arrays are ``[T, shards, ...]``, and a step
+        The plan of the steps; with ``shards`` all arrays are ``[T, shards, ...]``, and a step
         has the same samples as without.
 
     Raises:
@@ -139,10 +163,9 @@ def plan_epoch(
         >>> plan.samples.tolist(), plan.mask[-1].tolist()
         ([[0, 3], [1, 4], [2, 4]], [True, False])
     """
-    steps = -(-len(rows) // batch_size)
-    if shards is None:
-        return _laid_out(batch, rows, [_deal(batch, rows, steps, seed)], forests)
-    return _by_step(_laid_out(batch, rows, [_deal(batch, rows, shards * steps, seed)], forests), shards)
+    steps = -(-len(rows) // batch_size) if steps is None else steps
+    plan = _laid_out(batch, rows, [deal(batch, rows, (shards or 1) * steps, seed, room and room.blocks)], forests, room)
+    return plan if shards is None else _by_step(plan, shards)
 
 
 def plan_epochs(
@@ -171,7 +194,7 @@ def plan_epochs(
     """
     distinct, which = np.unique(seeds, axis=0, return_inverse=True)
     steps = -(-len(rows) // batch_size)
-    plan = _laid_out(batch, rows, [_deal(batch, rows, steps, seed) for seed in distinct], forests)
+    plan = _laid_out(batch, rows, [deal(batch, rows, steps, seed) for seed in distinct], forests)
     return _by_step(plan, len(distinct)), which.ravel().astype(np.int32)
 
 
@@ -185,7 +208,13 @@ def _by_step(plan: Any, parts: int) -> Any:
     return type(plan)._make(arrays) if hasattr(plan, "_make") else tuple(arrays)
 
 
-def _laid_out(batch: Batch, rows: Int[np.ndarray, " n"], passes: Sequence[_Dealt], forests: Forests | None) -> Plan:
+def _laid_out(
+    batch: Batch,
+    rows: Int[np.ndarray, " n"],
+    passes: Sequence[Dealt],
+    forests: Forests | None,
+    room: Room | None = None,
+) -> Plan:
     """Finds what each step of some passes uses, one pass after the other."""
     each = ((deal.order, deal.mask, *deal.blocks) for deal in passes)
     order, mask, *blocks = map(np.concatenate, zip(*each, strict=True))
@@ -202,6 +231,10 @@ def _laid_out(batch: Batch, rows: Int[np.ndarray, " n"], passes: Sequence[_Dealt
         window_sequences.append(local)
 
     n_windows, n_sequences = capacity(max(map(len, windows))), capacity(max(map(len, sequences)))
+    of_sequences = of_windows = None
+    if room is not None:
+        n_windows, n_sequences = max(n_windows, room.windows), max(n_sequences, room.sequences)
+        of_sequences, of_windows = room.prefixes
     return Plan(
         samples=samples,
         mask=mask,
@@ -210,9 +243,37 @@ def _laid_out(batch: Batch, rows: Int[np.ndarray, " n"], passes: Sequence[_Dealt
         sequences=_stack(sequences, n_sequences),
         window_sequences=_stack(window_sequences, n_windows),
         member_windows=member_windows,
-        sequence_prefixes=None if forests is None else plan_prefixes(forests.sequences, sequences, n_sequences),
-        window_prefixes=None if forests is None else plan_prefixes(forests.windows, windows, n_windows),
+        sequence_prefixes=_prefixes(forests and forests.sequences, sequences, n_sequences, of_sequences),
+        window_prefixes=_prefixes(forests and forests.windows, windows, n_windows, of_windows),
         blocks=tuple(blocks),
+    )
+
+
+def _prefixes(
+    forest: Forest | None, steps: Sequence[np.ndarray], places: int, room: tuple[int, int] | None
+) -> Prefixes | None:
+    """The beginnings of the rows that steps use, with room for as many as another plan has; None row by row."""
+    if forest is None:
+        return None
+    return plan_prefixes(forest, steps, places) if room is None else plan_prefixes(forest, steps, places, at_least=room)
+
+
+def filled_up(batch: Batch, rows: dict[str, int]) -> Batch:
+    """A panel's batch with rows of zeros below its own, so that panels of several sizes have one shape.
+
+    Args:
+        batch: the panel's batch, as NumPy arrays.
+        rows: how many rows each of its fields is to have, by name.
+
+    Returns:
+        The batch; samples that only fill it up are masked.
+    """
+    there = {name: np.asarray(array) for name, array in batch._asdict().items() if array is not None}
+    return batch._replace(
+        **{
+            name: np.pad(array, [(0, rows[name] - len(array)), *[(0, 0)] * (array.ndim - 1)])
+            for name, array in there.items()
+        }
     )
 
 
@@ -256,55 +317,6 @@ def gather(panel: Batch, step: Plan) -> Batch:
         blocks=step.blocks,
         segments=None if panel.segments is None else panel.segments[step.samples],
     )
-
-
-FEW = 4
-"""Groups of up to so many members, of up to twice as many, of up to four times as many and so on are dealt apart."""
-
-
-def _deal(batch: Batch, rows: Int[np.ndarray, " n"], steps: int, seed: UInt[np.ndarray, " words"] | None) -> _Dealt:
-    """Deals samples to the steps of one pass."""
-    rows, n = np.asarray(rows), len(batch.mask)
-    if len(rows) == 0:
-        raise DataError(f"There is no sample to plan for (the panel has {n:,}).")
-    if rows.min() < 0 or rows.max() >= n:
-        raise DataError(f"Samples {rows.min()} to {rows.max()} were asked for, but the panel has only 0 to {n - 1}.")
-    order = np.arange(len(rows))
-    if seed is not None:
-        order = np.random.default_rng([int(word) for word in np.ravel(seed)]).permutation(order)
-    places, sizes = batch.members.shape[1], places_taken(batch)[rows[order]]
-    dealt, masks, largest, size, begin = [], [], [], 0, 0
-    while size < places or not dealt:
-        above, size = size if dealt else -1, min(2 * size or FEW, places)
-        here = order[(sizes > above) & (sizes <= size)]
-        if len(here) == 0:
-            continue
-        # Like cards, going on where the last ones ended, so that no step gets two samples more than another.
-        at = (np.arange(steps)[:, None] - begin) % steps + steps * np.arange(-(-len(here) // steps))
-        dealt.append(here[np.minimum(at, len(here) - 1)])
-        masks.append(at < len(here))
-        largest.append(size)
-        begin += len(here)
-    mask = np.concatenate(masks, axis=1)
-    shapes = _two_blocks([part.shape[1] for part in dealt], largest)
-    return _Dealt(np.concatenate(dealt, axis=1), mask, tuple(np.zeros((steps, *shape, 0), bool) for shape in shapes))
-
-
-def _two_blocks(samples: Sequence[int], places: Sequence[int]) -> list[tuple[int, int]]:
-    """Joins runs of samples to one block or two, those that compute the fewest places: each takes a while to compile.
-
-    Args:
-        samples: how many there are in each run.
-        places: for how many members each run has room, ascending.
-
-    Returns:
-        The samples and places of each block.
-    """
-    all_samples, most = sum(samples), places[-1]
-    small = np.cumsum(samples)
-    cut = int(np.argmin(small * np.array(places) + (all_samples - small) * most))
-    blocks = [(int(small[cut]), places[cut]), (all_samples - int(small[cut]), most)]
-    return blocks if blocks[1][0] else blocks[:1]
 
 
 def _distinct(

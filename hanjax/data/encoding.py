@@ -1,7 +1,9 @@
 """What is fitted on the training accounts, and stored with the model: vocabulary, levels, scales and sizes."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +11,9 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from hanjax.config import PanelConfig
+from hanjax.data.activities import MOST_ACTIVITIES
 from hanjax.data.log import Log
+from hanjax.data.moments import Column
 from hanjax.data.pieces import pieces
 from hanjax.data.sequences import UNKNOWN
 from hanjax.errors import DataError
@@ -38,17 +42,18 @@ class Scale(NamedTuple):
     @classmethod
     def fit(cls, column: str, values: Float[np.ndarray, " n"], *, logged: bool | None = None) -> "Scale":
         """Fits the scale to a column; NaN is missing. Unless told, it logs the column if that is long-tailed."""
-        there = values[~np.isnan(values)]
-        if len(there) == 0:
-            return cls(column, False, 0.0, 1.0, True)
+        return cls.of(Column.of(column, values), logged=logged)
+
+    @classmethod
+    def of(cls, column: Column, *, logged: bool | None = None) -> "Scale":
+        """The scale of a column of which no more is known than this."""
+        if column.plain.n == 0:
+            return cls(column.name, False, 0.0, 1.0, True)
         if logged is None:
-            logged = bool(there.min() >= 0 and pd.Series(there).skew() > 2)
-        if logged:
-            there = np.log1p(there)
-        sd = float(there.std())
-        return cls(
-            column, logged, float(there.mean()), sd if sd > 1e-9 * abs(there.mean()) else 1.0, len(there) < len(values)
-        )
+            logged = column.least >= 0 and column.plain.skewness > 2
+        moments = column.logged if logged else column.plain
+        sd = moments.sd if moments.sd > 1e-9 * abs(moments.mean) else 1.0
+        return cls(column.name, logged, moments.mean, sd, column.missing > 0)
 
     def apply(self, values: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n c"]:
         """Standardizes a column; a missing value is the mean, beside an indicator of 1 where there is one."""
@@ -179,25 +184,96 @@ def fit_encoding(
     Returns:
         The encoding, whose scales of as-of numbers and levels of segments are fitted by the first panel made with it.
     """
+    return join_fits([fit_part(log, accounts=accounts)], config, segments=segments)
+
+
+class PartialFit(NamedTuple):
+    """What some of the training accounts have to say about the encoding.
+
+    Args:
+        activities: names of their activities.
+        levels: the levels of each static category, by its name.
+        numbers: their static numbers.
+        features: their dated numbers; None if there are none.
+        largest: individuals of the largest account.
+    """
+
+    activities: frozenset[str]
+    levels: dict[str, frozenset[str]]
+    numbers: tuple[Column, ...]
+    features: tuple[Column, ...] | None
+    largest: int
+
+
+def fit_part(log: Log, *, accounts: Bool[np.ndarray, " a"] | None = None) -> PartialFit:
+    """Looks at some of the training accounts; ``join_fits`` makes the encoding of all of them.
+
+    Args:
+        log: the checked log of some accounts of a data set, or of all.
+        accounts: which of them are training accounts; all when None.
+    """
     accounts = np.ones(len(log.account_ids), bool) if accounts is None else accounts
     individuals = accounts[log.individual_account]
     seen = _activities_of(log, individuals)
     categories = log.categories[individuals[log.categories["individual"].to_numpy()]]
     numbers = log.numbers[accounts[log.numbers["account"].to_numpy()]]
     features = None if log.features is None else log.features[accounts[log.features["account"].to_numpy()]]
-    largest = int(np.bincount(log.individual_account[individuals], minlength=1).max())
-    return Encoding(
-        activities=tuple(name for name, known in zip(log.activities, seen, strict=True) if known),
-        categories=tuple(
-            (str(name), tuple(sorted({MISSING if pd.isna(level) else level for level in column.unique()})))
+    return PartialFit(
+        activities=frozenset(name for name, known in zip(log.activities, seen, strict=True) if known),
+        levels={
+            str(name): frozenset(MISSING if pd.isna(level) else level for level in column.unique())
             for name, column in categories.iloc[:, 2:].items()
+        },
+        numbers=_columns(numbers),
+        features=None if features is None else _columns(features),
+        largest=int(np.bincount(log.individual_account[individuals], minlength=1).max()),
+    )
+
+
+def join_fits(parts: Sequence[PartialFit], config: PanelConfig, *, segments: Sequence[str] = ()) -> Encoding:
+    """The encoding of all training accounts, from what each part of them has to say.
+
+    Args:
+        parts: in the order in which their sums are added, which decides about the last bits of the scales.
+        config: the data's settings.
+        segments: the factors of the model's settings.
+
+    Returns:
+        The encoding, as ``fit_encoding`` gives it.
+
+    Raises:
+        DataError: if there are too many activities.
+
+    Example:
+        >>> import hanjax
+        >>> from hanjax.config import PanelConfig
+        >>> from hanjax.data.splits import take_accounts
+        >>> from hanjax.data.tables import check
+        >>> log, config = check(hanjax.simulate(accounts=20, seed=0).tables), PanelConfig()
+        >>> even = np.arange(20) % 2 == 0
+        >>> halves = [fit_part(take_accounts(log, which)) for which in (even, ~even)]
+        >>> join_fits(halves, config).activities == fit_encoding(log, config).activities
+        True
+    """
+    activities = frozenset[str]().union(*(part.activities for part in parts))
+    if len(activities) > MOST_ACTIVITIES:
+        raise DataError(
+            f"events.activity: has {len(activities):,} different values, but at most {MOST_ACTIVITIES:,} can be told "
+            "apart. Name kinds of activities, not single ones."
+        )
+    features = [part.features for part in parts if part.features is not None]
+    return Encoding(
+        activities=tuple(sorted(activities)),
+        categories=tuple(
+            (name, tuple(sorted(frozenset[str]().union(*(part.levels[name] for part in parts)))))
+            for name in parts[0].levels
         ),
-        numbers=_fit_scales(numbers),
+        numbers=_scales([part.numbers for part in parts]),
         # Before its first date a dated number is missing, whether or not its column has gaps.
-        features=() if features is None else tuple(s._replace(indicator=True) for s in _fit_scales(features)),
+        features=tuple(scale._replace(indicator=True) for scale in _scales(features)),
         as_of=None,
         of_members=None,
-        max_members=max(1, min(config.max_members, largest)),
+        max_members=max(1, min(config.max_members, max(part.largest for part in parts))),
         segments=tuple(Factor(tuple(factor.split(":"))) for factor in segments),
     )
 
@@ -212,8 +288,17 @@ def _activities_of(log: Log, individuals: Bool[np.ndarray, " n"]) -> Bool[np.nda
     return seen
 
 
-def _fit_scales(table: pd.DataFrame) -> tuple[Scale, ...]:
-    return tuple(Scale.fit(str(name), column.to_numpy(float)) for name, column in table.iloc[:, 2:].items())
+def _columns(table: pd.DataFrame) -> tuple[Column, ...]:
+    return tuple(Column.of(str(name), column.to_numpy(float)) for name, column in table.iloc[:, 2:].items())
+
+
+def join_columns(parts: Sequence[tuple[Column, ...]]) -> list[Column]:
+    """Columns of which each part holds some rows, as a whole."""
+    return [reduce(Column.with_that_of, of_each) for of_each in zip(*parts, strict=True)]
+
+
+def _scales(parts: Sequence[tuple[Column, ...]]) -> tuple[Scale, ...]:
+    return tuple(Scale.of(column) for column in join_columns(parts))
 
 
 def activity_ids(log: Log, encoding: Encoding) -> Int[np.ndarray, " a"]:

@@ -72,13 +72,13 @@ def check_events(
         activities=activities,
         naive=tuple(f"events.{column}" for column, read in times.items() if read.naive),
     )
-    return _without_strays(events) if len(lost) + len(outside) else events
+    return _without_strays(events, part=strays.part) if len(lost) + len(outside) else events
 
 
-def _without_strays(events: Events) -> Events:
+def _without_strays(events: Events, *, part: bool) -> Events:
     """The events that have an individual, and the activities that are left."""
     keep = events.individual >= 0
-    if not keep.any():
+    if not keep.any() and not part:
         raise DataError("events: no row is left, since all of them are strays. Check the ids and dates of the tables.")
     events = events._replace(
         **{name: value[keep] for name, value in events._asdict().items() if isinstance(value, np.ndarray)}

@@ -45,8 +45,13 @@ class Frames(NamedTuple):
     outcomes: pa.Table | None = None
 
 
-def frames(tables: Tables, config: PanelConfig) -> Frames:
+def frames(tables: Tables, config: PanelConfig, *, part: bool = False) -> Frames:
     """Converts each table, renames columns by ``config.columns``, and checks that what is required is there.
+
+    Args:
+        tables: the tables.
+        config: the settings.
+        part: whether they hold some accounts of a larger data set, and may have no rows.
 
     Raises:
         DataError: if a table is missing, empty or no DataFrame, or if a column is missing, doubled or mixed.
@@ -57,7 +62,7 @@ def frames(tables: Tables, config: PanelConfig) -> Frames:
     given = {name: _arrow(name, table) for name, table in tables._asdict().items() if table is not None}
     given = _renamed(given, config.columns)
     for name, table in given.items():
-        _require(name, table)
+        _require(name, table, part=part)
     return Frames(**given)
 
 
@@ -168,12 +173,12 @@ def _renamed(given: dict[str, pa.Table], pairs: tuple[tuple[str, str], ...]) -> 
     return given
 
 
-def _require(table: str, data: pa.Table) -> None:
-    """Raises if a required column is missing or the table has no rows."""
+def _require(table: str, data: pa.Table, *, part: bool) -> None:
+    """Raises if a required column is missing or the table has no rows, unless it is a part of one."""
     for column in REQUIRED[table]:
         if column not in data.column_names:
             raise DataError(_missing(table, column, data.column_names))
-    if data.num_rows == 0:
+    if data.num_rows == 0 and not part:
         raise DataError(f"{table}: the table has no rows. Check the query or the file that it came from.")
 
 

@@ -76,6 +76,9 @@ def _after_nothing(rows: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:
 
 def _chunks(log: Log, calendar: Calendar) -> Iterator[range]:
     """Runs of accounts whose individuals, laid out over the calendar, fill about ``_SLOTS``."""
+    if len(log.account_ids) == 0:  # a part of a larger log may be without any
+        yield range(0)
+        return
     ends = np.searchsorted(log.individual_account, np.arange(len(log.account_ids)), side="right")
     chunk = ends * len(calendar.starts) // _SLOTS
     begins = np.flatnonzero(np.diff(chunk, prepend=-1))

@@ -1,6 +1,7 @@
 """Numbers as of a cut-off: of accounts and of members, dated or counted, standardized as on the training accounts."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +12,13 @@ from hanjax.config import PanelConfig
 from hanjax.data.distinct import AsOf
 from hanjax.data.encoding import Encoding, Scale, scaled
 from hanjax.data.log import ALWAYS, Log
+from hanjax.data.moments import Column
 from hanjax.data.periods import Calendar
 from hanjax.data.samples import Groups
 from hanjax.data.sequences import Cells
 from hanjax.data.totals import account_totals
 from hanjax.errors import DataError
+from hanjax.types import Panel
 
 
 def versions_as_of(table: pd.DataFrame, calendar: Calendar) -> AsOf:
@@ -115,6 +118,86 @@ def member_numbers(
     return np.concatenate([scale.apply(raw[scale.column]) for scale in encoding.of_members or ()], axis=1), encoding
 
 
+def unscaled(encoding: Encoding, config: PanelConfig) -> Encoding:
+    """The encoding with which numbers as of a cut-off stay what was counted, so that they can be scaled afterwards."""
+    return dataclasses.replace(
+        encoding,
+        as_of=tuple(_PLAIN._replace(column=name) for name in _counted(encoding, config)),
+        of_members=tuple(_PLAIN._replace(column=name) for name in config.member_numbers),
+    )
+
+
+def columns_as_of(
+    panel: Panel, encoding: Encoding, training: Bool[np.ndarray, " b"]
+) -> tuple[tuple[Column, ...], tuple[Column, ...]]:
+    """What is known of the unscaled numbers of a panel: of the accounts, and of the members, of some samples.
+
+    Args:
+        panel: made with ``unscaled(encoding)``.
+        encoding: that encoding.
+        training: the samples on which scales are fitted.
+    """
+    batch, columns = panel.batch, []
+    members = (panel.member_ids >= 0) & training[:, None]
+    for table, where, scales in (
+        (batch.account_numbers, training, encoding.as_of), (batch.member_numbers, members, encoding.of_members)
+    ):  # fmt: skip
+        if table is None or not scales:
+            columns.append(())
+            continue
+        counted = table[where][:, -len(scales) :]  # before these stand dated numbers, scaled already
+        columns.append(tuple(Column.of(one.column, _counts(one, counted[:, i])) for i, one in enumerate(scales)))
+    return columns[0], columns[1]
+
+
+def scales_as_of(
+    encoding: Encoding, config: PanelConfig, accounts: Sequence[Column], members: Sequence[Column]
+) -> Encoding:
+    """The encoding with the scales of numbers as of a cut-off fitted to what is known of their columns."""
+    logged = _counted(encoding, config)
+    return dataclasses.replace(
+        encoding,
+        as_of=tuple(Scale.of(column, logged=logged[column.name]) for column in accounts),
+        of_members=tuple(Scale.of(column) for column in members),
+    )
+
+
+def scale_as_of(panel: Panel, encoding: Encoding) -> Panel:
+    """Scales the numbers of a panel that was made with ``unscaled(encoding)``."""
+    batch = panel.batch
+    numbers, of_members = batch.account_numbers, batch.member_numbers
+    if numbers is not None and encoding.as_of:
+        first = numbers.shape[1] - len(encoding.as_of)
+        columns = [one.apply(_counts(one, numbers[:, first + i])) for i, one in enumerate(encoding.as_of)]
+        numbers = np.concatenate([numbers[:, :first], *columns], axis=1)
+    if of_members is not None:
+        member = panel.member_ids >= 0
+        raw = of_members[member]
+        columns = [one.apply(_counts(one, raw[:, i])) for i, one in enumerate(encoding.of_members or ())]
+        scaled_members = np.concatenate(columns, axis=1)
+        of_members = np.zeros((*member.shape, scaled_members.shape[1]), np.float32)
+        of_members[member] = scaled_members
+    return panel._replace(batch=batch._replace(account_numbers=numbers, member_numbers=of_members))
+
+
+def _counts(scale: Scale, values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """What was counted, as it was before a panel rounded it: counts were not, but the logarithm of one was."""
+    values = values.astype(float)
+    return np.log1p(np.rint(np.expm1(values))) if scale.column == "log_periods_observed" else values
+
+
+_PLAIN = Scale("", False, 0.0, 1.0, False)
+
+
+def _counted(encoding: Encoding, config: PanelConfig) -> dict[str, bool | None]:
+    """The columns that ``account_numbers`` counts, in its order, and whether they are logged; None where values say."""
+    names: dict[str, bool | None] = {name: None for name in config.account_numbers if name != "activity_counts"}
+    if "activity_counts" in config.account_numbers:
+        lags = range(1, config.window + 1)
+        names |= {f"{name}, {lag} back": True for lag in lags for name in encoding.activities}
+    return names
+
+
 def _fitted(
     raw: dict[str, np.ndarray], fitted_on: np.ndarray | slice, *, logged: bool | None = None
 ) -> tuple[Scale, ...]:
@@ -156,5 +239,5 @@ def _past(cells: Cells, who: Int[np.ndarray, " s"], cutoff: Int[np.ndarray, " s"
 
     # The largest period so far, of whichever individual: a later individual's are made larger than an earlier one's.
     highest = np.maximum.accumulate(cells.individual[order].astype(np.int64) * cutoffs + cells.period[order])
-    latest = np.where(none, -1, highest[row] % cutoffs)
+    latest = np.where(none, -1, np.append(highest, 0)[row] % cutoffs)
     return _Past(summed(new), latest, summed(cells.amount - before))

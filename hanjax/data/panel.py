@@ -10,7 +10,7 @@ from hanjax.config import PanelConfig
 from hanjax.data.asked import Asked, find_asked, one_a_row
 from hanjax.data.distinct import distinct_rows
 from hanjax.data.encoding import Encoding, activity_ids, category_ids
-from hanjax.data.log import NEVER, Log
+from hanjax.data.log import ALWAYS, NEVER, Log
 from hanjax.data.members import ages, find_windows
 from hanjax.data.numbers import account_numbers, member_numbers, scaled_as_of, versions_as_of
 from hanjax.data.periods import Calendar, make_calendar
@@ -28,10 +28,14 @@ class NoSampleError(DataError):
 
 def calendar_of(log: Log, config: PanelConfig) -> Calendar:
     """The calendar over everything in the log: events, arrivals, observation and conversions."""
+    return make_calendar(*bounds_of(log), period=config.period, timezone=config.timezone)
+
+
+def bounds_of(log: Log) -> tuple[int, int]:
+    """The first and the last time in a log, microseconds since 1970, UTC; ``NEVER`` and ``ALWAYS`` in an empty one."""
     times = [log.event_time, log.arrived_at, log.observed_from, log.observed_to]
-    first = min(int(time.min()) for time in times)
-    last = max(int(time.max()) for time in [*times, log.converted_at[log.converted_at != NEVER]] if len(time))
-    return make_calendar(first, last, period=config.period, timezone=config.timezone)
+    first = min(int(time.min(initial=NEVER)) for time in times)
+    return first, max(int(time.max(initial=ALWAYS)) for time in [*times, log.converted_at[log.converted_at != NEVER]])
 
 
 def make_panel(
@@ -42,6 +46,7 @@ def make_panel(
     cutoffs: tuple[int | Int[np.ndarray, " a"], int] | None = None,
     calendar: Calendar | None = None,
     training: Bool[np.ndarray, " a"] | None = None,
+    part: bool = False,
 ) -> tuple[Panel, Encoding]:
     """Encodes a log with a fitted encoding.
 
@@ -53,6 +58,7 @@ def make_panel(
             microseconds since 1970, UTC; all when None.
         calendar: the periods; those that the log touches when None.
         training: the accounts on which scales of as-of numbers are fitted, if they are not yet; all when None.
+        part: whether the log is of some accounts of more, so that a panel without any sample is one, too.
 
     Returns:
         The panel; and the encoding, whose scales of as-of numbers and levels of segments are now fitted if they were
@@ -97,7 +103,7 @@ def make_panel(
     if asked is not None:
         asked, group, window, more = one_a_row(log, calendar, asked, group, window)
         left_out += more
-    if len(group.account) == 0:
+    if len(group.account) == 0 and not part:
         table, none = "accounts", "no account has a member at a cut-off"
         if every is not None:
             table, none = "outcomes", f"{len(every.row):,} rows, none of them at the dates wanted"

@@ -76,23 +76,32 @@ class _Used(NamedTuple):
     ends: Int[np.ndarray, " lengths"]
 
 
-def plan_prefixes(forest: Forest, steps: Sequence[Int[np.ndarray, " rows"]], places: int) -> Prefixes:
+def plan_prefixes(
+    forest: Forest,
+    steps: Sequence[Int[np.ndarray, " rows"]],
+    places: int,
+    *,
+    at_least: tuple[int, int] = (1, 16),
+) -> Prefixes:
     """Plans which states each of T steps computes, in which order, and where the rows that it uses find them.
 
     Args:
         forest: the prefixes of a table's rows.
         steps: the rows of the table that each step uses, in the order of its own table.
         places: how many rows the steps' own tables have room for.
+        at_least: how many chunks there are, and how large they are, at least.
 
     Returns:
         The plan, every array with an axis ``T`` in front.
     """
     scratch = np.zeros(len(forest.parents), np.int32)
     used = [_used(forest, rows, scratch) for rows in steps]
-    size = 16
+    size = at_least[1]
     while (laid := _laid(used, size)) is None:  # with large enough chunks, parents are near enough
         size *= 2
     chunks = -(-capacity(max(int(place.max(initial=0)) for place in laid)) // size)
+    if size == at_least[1]:
+        chunks = max(chunks, at_least[0])
     shape = len(steps), chunks * size
     cells, parents = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
     paths = np.zeros((len(steps), places, forest.paths.shape[1]), np.int32)

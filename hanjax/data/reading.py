@@ -75,7 +75,7 @@ def _file(folder: Path, name: str) -> Path | None:
 def _table(path: Path) -> pa.Table:
     """Reads one file."""
     try:
-        table = _parquet(path) if path.suffix == ".parquet" else _csv(path)
+        table = read_parquet(path) if path.suffix == ".parquet" else _csv(path)
     except (pa.ArrowException, OSError, EOFError, UnicodeError) as damaged:
         kind = "Parquet" if path.suffix == ".parquet" else "CSV"
         reason = str(damaged).splitlines()[0].rstrip(".")
@@ -86,11 +86,11 @@ def _table(path: Path) -> pa.Table:
     return table
 
 
-def _parquet(path: Path) -> pa.Table:
+def read_parquet(path: Path) -> pa.Table:
     """A Parquet file; strings that repeat stay encoded, so that each is looked up once."""
     schema = pq.read_schema(path)
     encoded = [name for name in _REPEATED if name in schema.names and is_text(schema.field(name).type)]
-    table = pq.read_table(path, read_dictionary=encoded)
+    table = pq.read_table(path, read_dictionary=encoded, partitioning=None)
     return table.drop_columns([name for name in table.column_names if name.startswith("__index_level_")])
 
 

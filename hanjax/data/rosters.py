@@ -116,7 +116,7 @@ def check_individuals(table: pa.Table, accounts: Accounts, strays: Strays, timez
     strays.unknown("individuals", "account_id", table["account_id"], unknown, "accounts")
     if len(unknown):
         table, row_account = table.filter(pa.array(row_account >= 0)), row_account[row_account >= 0]
-        if not len(table):
+        if not len(table) and not strays.part:
             raise DataError("individuals: no row is left, since no account_id is in the table accounts.")
     ids = distinct(table["individual_id"])
     rows = Lookup(ids)(table["individual_id"])

@@ -166,6 +166,8 @@ def _in_order(log: Log, activity: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
     order already, as many are that come from a database, is taken as it is.
     """
     individual, time, order = log.event_individual, log.event_time, log.event_order
+    if len(time) == 0:  # a part of a larger log may be without any
+        return individual, time, activity, slice(None)
     origin, unit = int(time.min()), _unit(time)
     if order is not None:
         order = np.unique(order, return_inverse=True)[1]

@@ -5,7 +5,7 @@ import pandas as pd
 from jaxtyping import Bool, Int, Shaped
 
 from hanjax.config import TrainConfig
-from hanjax.data.log import ALWAYS, NEVER, Log
+from hanjax.data.log import ALWAYS, NEVER, Log, Outcomes
 from hanjax.errors import ConfigError, DataError
 from hanjax.types import Panel
 
@@ -30,15 +30,35 @@ def split_accounts(log: Log, config: TrainConfig) -> pd.Series:
     """
     outcomes = log.outcomes
     converted = log.converted_at != NEVER if outcomes is None else outcomes.converting(len(log.account_ids))
+    return split_by_outcome(log.account_ids, converted, log.fold, config, outcomes=outcomes)
+
+
+def split_by_outcome(
+    account_ids: pd.Index,
+    converted: Bool[np.ndarray, " a"],
+    fold: Int[np.ndarray, " a"] | None,
+    config: TrainConfig,
+    *,
+    outcomes: Outcomes | None = None,
+) -> pd.Series:
+    """``split_accounts`` of accounts of which no more is known than whether they converted, and their fold.
+
+    Args:
+        account_ids: ids, sorted.
+        converted: whether each account converted.
+        fold: its fold; None if there are none.
+        config: as ``split_accounts`` takes it.
+        outcomes: those by which ``converted`` was said, if there are any.
+    """
     part = np.full(len(converted), TRAIN, object)
     random = np.random.default_rng(config.seed_of_split)
     if config.test_fold is not None:
-        if log.fold is None:
+        if fold is None:
             raise ConfigError(f"test_fold: {config.test_fold} was asked for, but the data have no table `folds`.")
-        if config.test_fold not in log.fold:
-            there = ", ".join(map(str, np.unique(log.fold)))
+        if config.test_fold not in fold:
+            there = ", ".join(map(str, np.unique(fold)))
             raise ConfigError(f"test_fold: there is no fold {config.test_fold}; there are {there}.")
-        part[log.fold == config.test_fold] = TEST
+        part[fold == config.test_fold] = TEST
     elif config.until is None:
         whole = isinstance(config.test, int)
         part[_draw(converted, config.test if whole else round(config.test * len(part)), random)] = TEST
@@ -57,7 +77,7 @@ def split_accounts(log: Log, config: TrainConfig) -> pd.Series:
                 f"({int(outcome.sum()):,} converted), so nothing can be learned or chosen from them. Bring more "
                 "accounts with a conversion, or change `test`, `validation` or `seed`."
             )
-    return pd.Series(part, index=log.account_ids, name="part")
+    return pd.Series(part, index=account_ids, name="part")
 
 
 def _draw(converted: Bool[np.ndarray, " n"], size: int, random: np.random.Generator) -> Int[np.ndarray, " m"]:
@@ -166,12 +186,13 @@ def _take(log: Log, wanted: Bool[np.ndarray, " a"], individuals: Bool[np.ndarray
     )
 
 
-def known_before(log: Log, time: int) -> Log:
+def known_before(log: Log, time: int, *, part: bool = False) -> Log:
     """The log as it stood at a time: nothing that happened or became known at or after it is left.
 
     Args:
         log: the checked log.
         time: microseconds since 1970, UTC.
+        part: whether the log is of some accounts of more, of which nothing may have been known.
 
     Returns:
         The log, in which observation ends at that time and later conversions have not happened; outcomes that were not
@@ -182,7 +203,7 @@ def known_before(log: Log, time: int) -> Log:
     """
     known = log.event_time if log.event_known is None else np.maximum(log.event_time, log.event_known)
     events = known < time
-    if not events.any():
+    if not events.any() and not part:
         raise DataError(f"events.timestamp: nothing was known before {pd.Timestamp(time, unit='us')} (UTC).")
 
     def history(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """What is said of accounts and individuals: static categories, numbers and segments, and dated numbers."""
 
 import math
+from collections.abc import Set
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ MOST_LEVELS = 50
 
 
 def read_categories(
-    people: Individuals, code: Int[np.ndarray, " n"], exclude: tuple[str, ...]
+    people: Individuals, code: Int[np.ndarray, " n"], exclude: tuple[str, ...], *, part: bool = False
 ) -> tuple[pd.DataFrame, list[str]]:
     """Static categories as strings, one row for each kept row of the table, and the names of the columns.
 
@@ -27,6 +28,7 @@ def read_categories(
         people: the individuals.
         code: each one's final code; -1 where left out.
         exclude: columns that are no categories.
+        part: whether these are some individuals of more, in whom a level seldom recurs.
 
     Raises:
         DataError: if a column has too many levels to be a category.
@@ -37,30 +39,42 @@ def read_categories(
     names = [name for name in people.table.column_names if name not in (*COLUMNS["individuals"], *exclude)]
     columns: dict[str, np.ndarray | pd.Series] = {"individual": who[order], "known_at": known[order]}
     for name in names:
-        texts = _category(name, people.table[name], len(people.ids))[rows[order]]
+        texts = _category(name, people.table[name], None if part else len(people.ids))[rows[order]]
         columns[name] = pd.Series(texts, dtype=object)  # or pandas would make NaN of None
     return pd.DataFrame(columns), names
 
 
-def _category(name: str, data: pa.ChunkedArray, n: int) -> np.ndarray:
+def _category(name: str, data: pa.ChunkedArray, n: int | None) -> np.ndarray:
     """One category as an object array of strings and None."""
     kind = plain(data.type)
     if pa.types.is_nested(kind):
         raise _unfit("individuals", name, f"is {kind}, not a category", data)
     encoded = data.cast(kind).combine_chunks().dictionary_encode()
     levels = [_as_text(value) for value in encoded.dictionary.to_pylist()]
-    distinct = sorted({level for level in levels if level is not None})
-    if len(distinct) > MOST_LEVELS or (n > 20 and len(distinct) > n / 2):
+    check_levels(name, {level for level in levels if level is not None}, n, rows=len(data))
+    lookup = np.array([*levels, None], object)
+    return lookup[encoded.indices.fill_null(len(levels)).to_numpy(zero_copy_only=False)]
+
+
+def check_levels(name: str, levels: Set[str], n: int | None, *, rows: int) -> None:
+    """Raises if a column of individuals has too many levels to be a category.
+
+    Args:
+        name: the column.
+        levels: its levels.
+        n: how many individuals there are; None if there are others, of whom as little as this is known.
+        rows: of the column.
+    """
+    if len(levels) > MOST_LEVELS or (n is not None and n > 20 and len(levels) > n / 2):
+        of = "individuals" if n is None else f"{n:,} individuals"
         raise DataError.rows(
             "individuals",
             name,
-            f"has {len(distinct):,} levels, too many for a category of {n:,} individuals (at most {MOST_LEVELS})",
-            count=len(data),
-            first=distinct[:5],
+            f"has {len(levels):,} levels, too many for a category of {of} (at most {MOST_LEVELS})",
+            count=rows,
+            first=sorted(levels)[:5],
             remedy=f"Leave it out with the setting exclude: ({name!r},), or group its levels.",
         )
-    lookup = np.array([*levels, None], object)
-    return lookup[encoded.indices.fill_null(len(levels)).to_numpy(zero_copy_only=False)]
 
 
 def _as_text(value: object) -> str | None:

@@ -18,11 +18,12 @@ class Strays:
 
     Args:
         mode: the setting ``strays`` of ``PanelConfig``.
+        part: whether these are the tables of some accounts of a larger data set, of which nothing may be left.
     """
 
-    def __init__(self, mode: Literal["error", "drop"]):
+    def __init__(self, mode: Literal["error", "drop"], *, part: bool = False):
         """Starts with nothing left out."""
-        self.drop = mode == "drop"
+        self.drop, self.part = mode == "drop", part
         self.left_out: list[LeftOut] = []
 
     def unknown(self, table: str, column: str, ids: pa.ChunkedArray, rows: Int[np.ndarray, " r"], there: str) -> None:

@@ -9,7 +9,7 @@ from hanjax.config import PanelConfig
 from hanjax.data.events import Events, check_events
 from hanjax.data.frames import COLUMNS, Frames, frames
 from hanjax.data.ids import as_index, check_ids
-from hanjax.data.log import NEVER, Log
+from hanjax.data.log import ALWAYS, NEVER, Log
 from hanjax.data.outcomes import with_outcomes
 from hanjax.data.rosters import Accounts, Individuals, check_accounts, check_individuals
 from hanjax.data.statics import read_categories, read_features, read_folds, read_numbers
@@ -20,7 +20,7 @@ from hanjax.types import Tables
 _PIECE = 1 << 19
 
 
-def check(tables: Tables, config: PanelConfig | None = None) -> Log:
+def check(tables: Tables, config: PanelConfig | None = None, *, part: bool = False) -> Log:
     """Checks a user's tables, and turns them into plain arrays.
 
     Everything that a table can have wrong is found here, before anything is encoded; messages count rows from 0.
@@ -29,6 +29,8 @@ def check(tables: Tables, config: PanelConfig | None = None) -> Log:
         tables: events, individuals, accounts, and what else there is.
         config: the settings ``timezone``, ``columns``, ``exclude`` and ``strays``, with outcomes also ``period`` and
             ``horizons``; None for the defaults.
+        part: whether the tables hold some accounts of a larger data set, with all that belongs to them. Then they may
+            be empty, and where no ``observed_to`` is given it stays ``NEVER``: ``observed_to_end`` fills it in.
 
     Returns:
         The log. Rows of the tables may stand in any order: it differs in the order of events only.
@@ -49,8 +51,8 @@ def check(tables: Tables, config: PanelConfig | None = None) -> Log:
     """
     config = PanelConfig() if config is None else config
     check_timezone(config.timezone)
-    given = check_ids(frames(tables, config))
-    strays = Strays(config.strays)
+    given = check_ids(frames(tables, config, part=part))
+    strays = Strays(config.strays, part=part)
     accounts = check_accounts(given.accounts, config.timezone)
     people = check_individuals(given.individuals, accounts, strays, config.timezone)
     events = check_events(given.events, accounts, people, strays, config.timezone)
@@ -59,9 +61,9 @@ def check(tables: Tables, config: PanelConfig | None = None) -> Log:
 
     order = codes.order
     account_code = codes.account[people.account[order]]
-    categories, category_names = read_categories(people, codes.individual, config.exclude)
+    categories, category_names = read_categories(people, codes.individual, config.exclude, part=part)
     numbers, segments, segment_versions = read_numbers(given.accounts, accounts, codes.account, config.exclude)
-    observed_from, observed_to, converted_at = _observation(accounts, people, events, arrived_at)
+    observed_from, observed_to, converted_at = _observation(accounts, people, arrived_at)
     kept = codes.account >= 0
     log = Log(
         account_ids=as_index(accounts.ids.filter(kept), "account_id"),
@@ -91,9 +93,26 @@ def check(tables: Tables, config: PanelConfig | None = None) -> Log:
         ),
         segment_versions=segment_versions,
     )
-    return (
-        log if given.outcomes is None else with_outcomes(log, given.outcomes, accounts, codes.account, strays, config)
-    )
+    log = log if part else observed_to_end(log, end_of(log))
+    if given.outcomes is None:
+        return log
+    return with_outcomes(log, given.outcomes, accounts, codes.account, strays, config)
+
+
+def end_of(log: Log) -> int:
+    """The last event or arrival of a log, in microseconds since 1970, UTC; ``ALWAYS`` if there is none."""
+    return max(int(log.event_time.max(initial=ALWAYS)), int(log.arrived_at.max(initial=ALWAYS)))
+
+
+def observed_to_end(log: Log, end: int) -> Log:
+    """Lets accounts that are ``NEVER`` said to leave observation be observed to the end, or to a later conversion.
+
+    Args:
+        log: the log that ``check`` made of some accounts of a data set.
+        end: of the whole log: an account's own last event would give its outcome away.
+    """
+    last = np.where(log.converted_at == NEVER, end, np.maximum(end, log.converted_at))
+    return log._replace(observed_to=np.where(log.observed_to == NEVER, last, log.observed_to))
 
 
 class _Codes(NamedTuple):
@@ -159,21 +178,15 @@ def _renumbered(codes: Int[np.ndarray, " e"], final: Int[np.ndarray, " n"]) -> I
 
 
 def _observation(
-    accounts: Accounts,
-    people: Individuals,
-    events: Events,
-    arrived_at: Int[np.ndarray, " n"],
+    accounts: Accounts, people: Individuals, arrived_at: Int[np.ndarray, " n"]
 ) -> tuple[Int[np.ndarray, " a"], Int[np.ndarray, " a"], Int[np.ndarray, " a"]]:
-    """Each account's observed_from, observed_to and converted_at, with the defaults filled in.
+    """Each account's observed_from, observed_to and converted_at; ``NEVER`` where one of the latter is not given.
 
     By default observation begins with the first arrival: an event before it was not known yet, so that counting from
-    it would tell of the future. It ends with the whole log, since an account's own last event would give its outcome
-    away.
+    it would tell of the future.
     """
-    end = max(int(events.time.max()), int(arrived_at[arrived_at != NEVER].max(initial=MISSING)))
     converted_at = np.where(accounts.converted_at == MISSING, NEVER, accounts.converted_at)
-    default = np.maximum(end, accounts.converted_at)
-    observed_to = np.where(accounts.observed_to == MISSING, default, accounts.observed_to)
+    observed_to = np.where(accounts.observed_to == MISSING, NEVER, accounts.observed_to)
     begin = np.minimum(converted_at, observed_to)
     np.minimum.at(begin, people.account, arrived_at)
     observed_from = np.where(accounts.observed_from == MISSING, begin, accounts.observed_from)

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, PyTree
 
-from hanjax.data.batches import FEW, gather, places_taken, plan_epoch
+from hanjax.data.batches import gather, plan_epoch
+from hanjax.data.dealing import FEW, places_taken
 from hanjax.data.distinct import capacity
 from hanjax.errors import RunError
 from hanjax.evaluation.calibration import Calibration, apply_calibration, probability, unweight

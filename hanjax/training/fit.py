@@ -1,14 +1,13 @@
 """Trains a network on a panel: epoch by epoch, validated, checkpointed, and to the same bits every time."""
 
-import time
+import contextlib
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, PyTree, UInt
 
@@ -18,89 +17,11 @@ from hanjax.errors import DataError, RunError
 from hanjax.evaluation.calibration import unweight
 from hanjax.evaluation.metrics import auc
 from hanjax.training.checkpoint import Checkpoints
-from hanjax.training.devices import first_process
-from hanjax.training.losses import balanced_weight, base_rate_logit, penalty_weight
-from hanjax.training.step import Hyperparameters, Measurements, Network, Programs, TrainState, forests_of, programs
+from hanjax.training.epochs import Epoch, Fitted, Progress, begin, remedy, run_epochs
+from hanjax.training.step import Measurements, Network, Programs, TrainState, forests_of
 from hanjax.types import Batch, hard_label
 
 T = TypeVar("T")
-
-
-class Epoch(NamedTuple):
-    """One row of the history.
-
-    Args:
-        epoch: from 1.
-        loss: mean weighted cross-entropy over the epoch's known outcomes, as the parameters change, and the model's
-            penalty if there is one.
-        validation_auc: area under the ROC curve on the validation samples, the mean over horizons; NaN if undefined.
-        validation_log_loss: mean cross-entropy there, of probabilities from which the weight is taken out.
-        seconds: wall time, with planning, compilation and validation.
-        compilations: programs that had to be compiled.
-        samples_per_second: training samples over ``seconds``.
-    """
-
-    epoch: int
-    loss: float
-    validation_auc: float
-    validation_log_loss: float
-    seconds: float
-    compilations: int
-    samples_per_second: float
-
-
-class Fitted(NamedTuple):
-    """A trained network.
-
-    Args:
-        params: the parameters of the best epoch.
-        history: one row an epoch, with the fields of ``Epoch``.
-        best_epoch: the epoch they are from; the last one if there was no validation.
-        positive_weight: w, the weight of a conversion in the loss, which is still in the log-odds.
-    """
-
-    params: PyTree
-    history: pd.DataFrame
-    best_epoch: int
-    positive_weight: float
-
-
-@runtime_checkable
-class Progress(Protocol):
-    """What is called after every epoch, if anything."""
-
-    def __call__(self, row: Epoch, *, epochs: int, done: bool) -> None:
-        """Shows how far training is.
-
-        Args:
-            row: the epoch just finished.
-            epochs: how many there are at most.
-            done: whether it was the last one.
-        """
-        ...
-
-
-class Best(NamedTuple):
-    """The best epoch so far, and how it validates; before the first, 0 and NaN."""
-
-    epoch: int
-    auc: float
-    log_loss: float
-
-    def beaten_by(self, row: Epoch) -> bool:
-        """Whether a later epoch has a higher AUC or, if that is equal or undefined, a lower or undefined log-loss."""
-        if row.validation_auc > self.auc or row.validation_auc < self.auc:
-            return row.validation_auc > self.auc
-        return not row.validation_log_loss >= self.log_loss
-
-
-class Training(NamedTuple):
-    """A training after some number of epochs: all that a checkpoint holds."""
-
-    state: TrainState
-    best_params: PyTree
-    best: Best
-    history: tuple[Epoch, ...]
 
 
 def fit_panel(
@@ -165,21 +86,9 @@ def fit_panel(
     """
     check_finite(batch)
     train_rows = with_outcome(batch, train_rows, "training")
-    key = jax.random.key(config.seed)
-    label = np.asarray(batch.label)[train_rows]
-    weight = balanced_weight(label) if config.positive_weight is None else config.positive_weight
-    compiled, share = programs(network, config, mesh=mesh), 1.0 if parts is None else 1 - 1 / config.ensemble
-    penalty = penalty_weight(label, positive_weight=weight, share=share)
-    hyperparameters = Hyperparameters.of(config, weight)._replace(penalty_weight=penalty)
-    shards = None if mesh is None else mesh.size
-    initial_logit = base_rate_logit(label, positive_weight=weight)
-    params = own(network.init(jax.random.fold_in(key, 0), jnp.asarray(initial_logit)))
-    training = Training(compiled.start(params), own(params), Best(0, np.nan, np.nan), ())
-    if checkpoints is not None and (latest := checkpoints.latest()) is not None:
-        if not resume:
-            raise RunError(f"{checkpoints.folder} already holds epoch {latest}: resume, or use another folder.")
-        training = _restored(checkpoints, training)
-
+    label, share = np.asarray(batch.label)[train_rows], 1.0 if parts is None else 1 - 1 / config.ensemble
+    begun = begin(network, config, label, mesh, checkpoints, resume=resume, share=share)
+    compiled, key, shards = begun.compiled, begun.key, None if mesh is None else mesh.size
     forests, seeds = forests_of(batch, config.ensemble), seeds_of_epochs(key, config.epochs)
 
     def plan(epoch: int) -> Plan:
@@ -188,41 +97,18 @@ def fit_panel(
 
     panel, apart = compiled.put(batch), None if parts is None else jnp.asarray(parts)
     rows = validation_rows if parts is None else train_rows
-    validate = _validation(batch, forests, rows, compiled, config, weight, apart, shards)
-    epoch = len(training.history)
-    plans = planned(plan, range(epoch + 1, config.epochs + 1))
-    try:
-        while not finished(epoch, training.best, config):
-            epoch += 1
-            started, compilations = time.perf_counter(), compiled.compilations
-            epoch_key = jax.random.fold_in(key, epoch)
-            state, measured = compiled.run_epoch(
-                training.state, panel, compiled.put_plan(next(plans)), epoch_key, hyperparameters, apart
-            )
-            loss = epoch_loss(jax.device_get(measured), epoch, config)
-            validation_auc, log_loss = validate(state.result, panel)
-            seconds, compilations = time.perf_counter() - started, compiled.compilations - compilations
-            speed = len(train_rows) / seconds
-            row = Epoch(epoch, loss, validation_auc, log_loss, seconds, compilations, speed)
-            training = _after(training, state, row)
-            if checkpoints is not None and first_process():
-                _save(checkpoints, training)
-            if progress is not None:
-                progress(row, epochs=config.epochs, done=finished(epoch, training.best, config))
-    except jax.errors.JaxRuntimeError as error:
-        if jax.process_count() == 1:
-            raise
-        raise RunError(
-            f"Epoch {epoch}: the processes could not go on together ({str(error).splitlines()[0][:200]}). If one of "
-            "them was lost, start all of them again, with `resume`."
-        ) from error
-    finally:
-        plans.close()
-        if checkpoints is not None:
-            checkpoints.wait()  # even when interrupted, the last complete epoch gets to the disk
-    history = pd.DataFrame(training.history, columns=list(Epoch._fields))
-    params = training.best_params if mesh is None else jax.tree.map(np.asarray, training.best_params)
-    return Fitted(params, history, training.best.epoch, weight)
+    validate = _validation(batch, forests, rows, compiled, config, begun.weight, apart, shards)
+    plans = planned(plan, range(len(begun.training.history) + 1, config.epochs + 1))
+
+    def one_epoch(state: TrainState, epoch: int) -> tuple[TrainState, Measurements]:
+        epoch_key, on_device = jax.random.fold_in(key, epoch), compiled.put_plan(next(plans))
+        return compiled.run_epoch(state, panel, on_device, epoch_key, begun.hyperparameters, apart)
+
+    with contextlib.closing(plans):
+        return run_epochs(
+            begun, one_epoch, lambda params: validate(params, panel), config, samples=len(train_rows),
+            checkpoints=checkpoints, progress=progress,
+        )  # fmt: skip
 
 
 def tqdm_progress(epochs: int) -> Progress:
@@ -248,19 +134,6 @@ def tqdm_progress(epochs: int) -> Progress:
     return show
 
 
-def _after(training: Training, state: TrainState, row: Epoch) -> Training:
-    """The training with one more epoch, the parameters kept if it is the best."""
-    best, best_params = training.best, training.best_params
-    if best.beaten_by(row):
-        best, best_params = Best(row.epoch, row.validation_auc, row.validation_log_loss), own(state.result)
-    return Training(state, best_params, best, (*training.history, row))
-
-
-def finished(epoch: int, best: Best, config: TrainConfig) -> bool:
-    """Whether no epoch follows this one."""
-    return epoch >= config.epochs or (config.patience is not None and epoch - best.epoch >= config.patience)
-
-
 def planned(plan: Callable[[int], T], epochs: Iterable[int]) -> Generator[T]:
     """The plans of one epoch after the other, each made in another thread while the epoch before it is trained."""
     with ThreadPoolExecutor(max_workers=1) as planner:
@@ -275,25 +148,6 @@ def seeds_of_epochs(key: Array, epochs: int) -> UInt[np.ndarray, "epochs words"]
     """What the order of the samples of each epoch, from 0, comes from: known beforehand, as the device is then busy."""
     fold_in = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
     return np.asarray(jax.random.key_data(fold_in(key, np.arange(epochs + 1))))
-
-
-def _save(checkpoints: Checkpoints, training: Training) -> None:
-    """Saves a training."""
-    arrays = {"state": training.state, "best": training.best_params}
-    meta = {"best": list(training.best), "history": [list(row) for row in training.history]}
-    checkpoints.save(len(training.history), arrays, meta=meta)
-
-
-def _restored(checkpoints: Checkpoints, like: Training) -> Training:
-    """Reads the latest training back."""
-    saved = checkpoints.restore({"state": like.state, "best": like.best_params})
-    history = tuple(Epoch(*row) for row in saved.meta["history"])
-    return Training(own(saved.state["state"]), own(saved.state["best"]), Best(*saved.meta["best"]), history)
-
-
-def own(tree: PyTree) -> PyTree:
-    """Copies arrays on the device, because a step uses up those that it is given, and gives each a definite dtype."""
-    return jax.tree.map(lambda array: jnp.array(array, dtype=array.dtype), tree)
 
 
 def _validation(
@@ -336,7 +190,7 @@ def validated(
     """
     logit = logit.astype(np.float64)
     if not np.isfinite(logit).all():
-        raise RunError(f"A prediction for validation is not finite. {_remedy(config)}")
+        raise RunError(f"A prediction for validation is not finite. {remedy(config)}")
     where = ~np.isnan(label)
     horizons = [
         float(auc(z, hard_label(y), where=known)) for z, y, known in zip(logit.T, label.T, where.T, strict=True)
@@ -347,40 +201,21 @@ def validated(
     return float(np.mean(defined)) if defined else np.nan, float(surprise[where].mean())
 
 
-def epoch_loss(measured: Measurements, epoch: int, config: TrainConfig) -> float:
-    """The mean loss of an epoch, or an error that names the first step whose loss or gradient is not finite."""
-    broken = ~(np.isfinite(measured.loss) & np.isfinite(measured.gradient_norm))
-    if broken.any():
-        step = int(broken.argmax())
-        before = f", {measured.gradient_norm[step - 1]:.3g} in the step before" if step else ""
-        raise RunError(
-            f"Epoch {epoch}, step {step + 1} of {len(broken)}: the loss is {measured.loss[step]:.4g} and the norm of "
-            f"its gradient {measured.gradient_norm[step]:.3g}{before}. {_remedy(config)}"
-        )
-    return float(np.average(measured.loss, weights=measured.outcomes))
-
-
-def _remedy(config: TrainConfig) -> str:
-    """What to do when numbers run away in training."""
-    clip = (
-        "gradient_clip=1" if config.gradient_clip is None else f"a smaller gradient_clip than {config.gradient_clip:g}"
-    )
-    return (
-        "All numbers of the data are finite, so the parameters ran away: "
-        f"try a smaller learning_rate than {config.learning_rate:g}, or {clip}."
-    )
-
-
 def with_outcome(batch: Batch, rows: Int[np.ndarray, " n"], purpose: str) -> Int[np.ndarray, " n"]:
     """Those of the samples whose outcome is known for at least one horizon."""
     rows = np.asarray(rows, dtype=np.int64)
     known = rows[np.asarray(batch.label_mask)[rows].any(axis=1)]
-    if len(known) == 0:
+    require_outcome(len(known), of=len(rows), purpose=purpose)
+    return known
+
+
+def require_outcome(known: int, *, of: int, purpose: str) -> None:
+    """Raises if of no sample for a purpose the outcome is known."""
+    if known == 0:
         raise DataError(
-            f"None of the {len(rows):,} samples for {purpose} has a known outcome. "
+            f"None of the {of:,} samples for {purpose} has a known outcome. "
             "Give accounts that were observed for at least one whole period after a member had arrived."
         )
-    return known
 
 
 def check_finite(batch: Batch) -> None:

@@ -14,20 +14,8 @@ from jaxtyping import Bool, Float, Int, PyTree
 from hanjax.config import TrainConfig
 from hanjax.data.batches import Plan, plan_epoch, plan_epochs
 from hanjax.errors import ConfigError, RunError
-from hanjax.training.fit import (
-    Best,
-    Epoch,
-    Fitted,
-    Progress,
-    check_finite,
-    epoch_loss,
-    finished,
-    own,
-    planned,
-    seeds_of_epochs,
-    validated,
-    with_outcome,
-)
+from hanjax.training.epochs import Best, Epoch, Fitted, Progress, epoch_loss, finished, own
+from hanjax.training.fit import check_finite, planned, seeds_of_epochs, validated, with_outcome
 from hanjax.training.losses import balanced_weight, base_rate_logit, penalty_weight
 from hanjax.training.step import Hyperparameters, Measurements, Network, forests_of, programs
 from hanjax.types import Batch

@@ -13,6 +13,7 @@ from hanjax.nn.sizes import Sizes
 from hanjax.training.devices import mesh_of
 from hanjax.training.fit import fit_panel
 from hanjax.training.population import Member, fit_members
+from hanjax.training.streaming import Part, fit_shards
 from tests.training.standin import Linear, panel
 
 PANEL = panel(120, signal=1.0)
@@ -20,11 +21,16 @@ TRAIN, VALIDATION = np.arange(80), np.arange(80, 120)
 SETTINGS = TrainConfig(epochs=4, batch_size=16, learning_rate=0.002, positive_weight=3.0)  # 20 steps
 
 
-def compare(one, other):
+def agree(one, other):
     """Parameters and history agree."""
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), one.params, other.params)
     for name in ("loss", "validation_auc", "validation_log_loss"):
         np.testing.assert_allclose(one.history[name], other.history[name], rtol=1e-4, err_msg=name)
+
+
+def compare(one, other):
+    """They agree, and the first one was compiled once."""
+    agree(one, other)
     assert one.history["compilations"].tolist() == [2, 0, 0, 0]
 
 
@@ -42,6 +48,8 @@ def main():
     for model, whose in ((Linear(), PANEL), (small, PANEL), (effects, segmented)):
         alone = fit_panel(whose, TRAIN, VALIDATION, model, SETTINGS)
         compare(fit_panel(whose, TRAIN, VALIDATION, model, SETTINGS, mesh=mesh), alone)
+    parts = [Part(PANEL, TRAIN[i::2], VALIDATION[i::2]) for i in range(2)]
+    agree(*(fit_shards(parts.__getitem__, 2, Linear(), SETTINGS, mesh=which) for which in (mesh, None)))
     members = [Member(TrainConfig(**{**vars(SETTINGS), "learning_rate": 0.001 * i, "seed": i})) for i in range(1, 9)]
     dealt = fit_members(PANEL, TRAIN, VALIDATION, Linear(), members, mesh=mesh)
     for member, one in itemgetter(0, 7)(list(zip(members, dealt.members, strict=True))):

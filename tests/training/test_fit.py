@@ -15,7 +15,8 @@ import pytest
 from hanjax.config import TrainConfig
 from hanjax.errors import DataError, RunError
 from hanjax.training.checkpoint import Checkpoints
-from hanjax.training.fit import Best, Epoch, fit_panel, planned, tqdm_progress
+from hanjax.training.epochs import Best, Epoch
+from hanjax.training.fit import fit_panel, planned, tqdm_progress
 from tests.training.long_run import train
 from tests.training.standin import Linear, decode, panel
 

@@ -1,0 +1,235 @@
+"""Training on shards, and scoring them: what ``fit`` and ``score`` do with data that outgrow the memory."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jax.sharding import Mesh
+from jaxtyping import Float, Int
+
+from hanjax.api.calibrating import calibrations_from, unhelped
+from hanjax.api.given import settings_of
+from hanjax.api.training import train, untrained
+from hanjax.config import Config, TrainConfig
+from hanjax.data.shards import Shards
+from hanjax.data.splits import TRAIN, VALIDATION, deal
+from hanjax.errors import ConfigError, DataError
+from hanjax.evaluation.calibration import Calibration
+from hanjax.run import Run
+from hanjax.scoring.scores import network_logits, score_run, score_samples
+from hanjax.types import Panel, Scores
+
+if TYPE_CHECKING:
+    from hanjax.training.checkpoint import Checkpoints
+    from hanjax.training.epochs import Fitted, Progress
+
+_OF_THE_SPLIT = ("test", "test_fold", "validation", "until", "cross_validation")
+"""Settings of training that decided which accounts the shards hold, and what was fitted on them."""
+
+
+def fit_from_shards(
+    shards: Shards,
+    out: str | Path | None,
+    config: Config | None,
+    *,
+    resume: bool,
+    progress: bool,
+    mesh: Mesh | None,
+) -> Run:
+    """What ``fit`` does with shards; arguments and errors are those of ``fit``.
+
+    Raises:
+        ConfigError: if the settings of the data or of the split are not those with which the shards were made.
+        DataError: if the shards were not made for a training.
+    """
+    config = _settings(shards, config)
+    split = shards.split
+    assert split is not None
+    parts, label = [], []
+    for panel in shards:
+        parts.append(split.loc[panel.samples["account_id"]].to_numpy())
+        label.append(np.asarray(panel.batch.label)[parts[-1] == TRAIN])
+    apart = _kept_from(shards, config)
+    run = untrained(config, shards.encoding, split, shards.batch(0), np.concatenate(label), shards.fingerprint)
+
+    def training(settings: TrainConfig, checkpoints: "Checkpoints | None", show: "Progress | None") -> "Fitted":
+        from hanjax.training.streaming import Part, fit_shards
+
+        def read(number: int) -> Part:
+            rows = (np.flatnonzero(parts[number] == name) for name in (TRAIN, VALIDATION))
+            return Part(shards.batch(number), *rows, apart=None if apart is None else apart[number])
+
+        return fit_shards(
+            read, len(shards), run.network, settings, checkpoints=checkpoints, resume=resume, progress=show, mesh=mesh
+        )
+
+    calibrate = lambda: _learn_calibrations(run, shards, parts, apart)
+    return train(run, out, training, calibrate, resume=resume, progress=progress)
+
+
+def _settings(shards: Shards, config: Config | None) -> Config:
+    """The settings given, if the shards were made with them; those of the shards if none are given."""
+    made_with = shards.training
+    if made_with is None or shards.split is None:
+        raise DataError(
+            f"{shards.folder}: the shards hold accounts that were not split into training and validation. Encode the "
+            "data with all settings of the training: config=Config(...)."
+        )
+    config = made_with if config is None else settings_of(config, Config)
+    pairs = [("panel", name) for name in made_with.to_dict()["panel"]] + [("train", name) for name in _OF_THE_SPLIT]
+    mine, theirs = config.to_dict(), made_with.to_dict()
+    other = [
+        f"{name} was {theirs[part][name]!r}, is {mine[part][name]!r}"
+        for part, name in pairs
+        if mine[part][name] != theirs[part][name]
+    ]
+    if config.train.seed_of_split != made_with.train.seed_of_split:
+        other.append(f"split_seed was {made_with.train.seed_of_split}, is {config.train.seed_of_split}")
+    if other:
+        raise ConfigError(
+            f"{shards.folder}: the shards were made with other settings ({'; '.join(other)}). Use the same ones, or "
+            "encode the data again."
+        )
+    return config
+
+
+def _kept_from(shards: Shards, config: Config) -> list[Int[np.ndarray, " b"]] | None:
+    """For each sample of each shard the network of the ensemble that does not learn from it; None without such."""
+    if not config.train.cross_validation:
+        return None
+    pairs = [(panel.samples["account_id"], np.asarray(panel.batch.label)[:, 0] == 1) for panel in shards]
+    account = pd.concat([ids for ids, _ in pairs], ignore_index=True)
+    converts = np.concatenate([converting for _, converting in pairs])
+    order = account.argsort(kind="stable").to_numpy()  # as they stand in one panel
+    dealt = np.empty(len(account), np.int32)
+    dealt[order] = deal(account.iloc[order], converts[order], config.train.ensemble, seed=config.train.seed_of_split)
+    return np.split(dealt, np.cumsum([len(ids) for ids, _ in pairs])[:-1])
+
+
+def _learn_calibrations(
+    run: Run, shards: Shards, parts: list[np.ndarray], apart: list[Int[np.ndarray, " b"]] | None
+) -> tuple[Calibration, ...] | None:
+    """What a training on shards ends with; see ``hanjax.api.calibrating.learn_calibrations``."""
+    if run.config.train.calibration == "none":
+        return None
+    logits, labels = [], []
+    for number, panel in enumerate(shards):
+        rows = np.arange(len(panel.samples)) if apart is not None else np.flatnonzero(parts[number] == VALIDATION)
+        if len(rows):
+            logits.append(_held_out(run, panel, rows, None if apart is None else apart[number]))
+            labels.append(np.asarray(panel.batch.label)[rows])
+    empty = np.zeros((0, len(run.config.panel.horizons)))
+    try:
+        return calibrations_from(run, np.concatenate([empty, *logits]), np.concatenate([empty, *labels]))
+    except DataError as error:
+        return unhelped(run, error)
+
+
+def _held_out(
+    run: Run, panel: Panel, rows: Int[np.ndarray, " v"], apart: Int[np.ndarray, " b"] | None
+) -> Float[np.ndarray, "v H"]:
+    """Log-odds of some samples of a shard, by networks that did not learn from them."""
+    if apart is not None:
+        return network_logits(panel, run.network, run.params)[apart[rows], rows]
+    return score_samples(panel, run.network, run.params)[0].logit[rows].astype(np.float64)
+
+
+class ScoredShards(NamedTuple):
+    """Scores that are too many to be returned.
+
+    Args:
+        folder: holds ``accounts`` and ``individuals``, folders of one Parquet file a shard, whose columns are those of
+            ``Scores``; any reader of Parquet takes each of them for one table.
+        accounts: rows of all accounts.
+        individuals: rows of all individuals.
+    """
+
+    folder: Path
+    accounts: int
+    individuals: int
+
+
+def score_shards(
+    run: Run, shards: Shards, out: str | Path, *, raw: bool, progress: Callable[[int], object] | None = None
+) -> ScoredShards:
+    """Scores one shard after the other, and writes what ``score`` would return.
+
+    Args:
+        run: the model.
+        shards: encoded with its encoding.
+        out: the folder of scores; it is made.
+        raw: leave the class weight of the loss in the probabilities, and calibrate nothing.
+        progress: called with the number of samples just scored.
+
+    Returns:
+        Where the scores are. Ranks are among all accounts of a cut-off, whichever shard they are in.
+
+    Raises:
+        ConfigError: if the shards were not encoded as the model needs it.
+    """
+    folder = Path(out)
+    individuals, raw_scores = 0, []
+    paths = []
+    for number, scores in scores_of(run, shards, raw=raw, progress=progress):
+        _write(scores.individuals, folder / "individuals", number)
+        paths.append(_write(scores.accounts, folder / "accounts", number))
+        raw_scores.append(scores.accounts[["cutoff", "raw_score"]])
+        individuals += len(scores.individuals)
+    ranks = _ranks(raw_scores)
+    for path, rank in zip(paths, ranks, strict=True):
+        table = pq.ParquetFile(path).read()
+        _replace(table.set_column(table.column_names.index("rank"), "rank", pa.array(rank)), path)
+    return ScoredShards(folder, sum(map(len, ranks)), individuals)
+
+
+def joined_scores(run: Run, shards: Shards, *, raw: bool, progress: Callable[[int], object] | None = None) -> Scores:
+    """The scores of all shards, as those of one panel; see ``score_shards``."""
+    parts = [scores for _, scores in scores_of(run, shards, raw=raw, progress=progress)]
+    ranks = _ranks([scores.accounts[["cutoff", "raw_score"]] for scores in parts])
+    accounts = pd.concat([s.accounts.assign(rank=rank) for s, rank in zip(parts, ranks, strict=True)])
+    individuals = pd.concat([scores.individuals for scores in parts])
+    by_sample = ["account_id", "cutoff"]
+    return Scores(*(t.sort_values(by_sample, kind="stable", ignore_index=True) for t in (accounts, individuals)))
+
+
+def scores_of(
+    run: Run, shards: Shards, *, raw: bool, progress: Callable[[int], object] | None = None
+) -> Iterator[tuple[int, Scores]]:
+    """The number and the scores of each shard that holds any sample; ranks are among the accounts of the shard.
+
+    Raises:
+        ConfigError: if the shards were not encoded as the model needs it.
+    """
+    if shards.encoding != run.encoding or shards.config != run.config.panel:
+        raise ConfigError(
+            f"{shards.folder}: the shards were not encoded as the model needs it. Encode the data with "
+            "config=run.config.panel and encoding=run.encoding."
+        )
+    for number, panel in enumerate(shards):
+        if len(panel.samples):
+            yield number, score_run(run, panel, raw=raw, progress=progress)
+
+
+def _ranks(raw_scores: list[pd.DataFrame]) -> list[Int[np.ndarray, " b"]]:
+    """The rank of each account at its cut-off, among all shards."""
+    every = pd.concat(raw_scores, ignore_index=True)
+    rank = every.groupby("cutoff")["raw_score"].rank(ascending=False, method="min").to_numpy().astype(np.int64)
+    return np.split(rank, np.cumsum([len(scores) for scores in raw_scores])[:-1])
+
+
+def _write(scores: pd.DataFrame, folder: Path, number: int) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"shard-{number:05d}.parquet"
+    _replace(pa.Table.from_pandas(scores, preserve_index=False), path)
+    return path
+
+
+def _replace(table: pa.Table, path: Path) -> None:
+    """Writes a file, which appears whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    pq.write_table(table, partial)
+    partial.replace(path)
