@@ -133,7 +133,7 @@ def test_taking_accounts_equals_tables_of_these_accounts_alone():
     log, encoding = check(data, PANEL), trained.trained().encoding
     wanted = np.random.default_rng(0).random(len(log.account_ids)) < 0.5
     names = set(log.account_ids[wanted])
-    alone = check(Tables(*(t[t["account_id"].isin(names)] for t in data if t is not None)), PANEL)
+    alone = check(Tables(*(t[t["account_id"].isin(names)] for t in data[:5])), PANEL)
     taken = take_accounts(log, wanted)
     for name in ("individual_account", "arrived_at", "observed_from", "observed_to", "converted_at", "fold"):
         np.testing.assert_array_equal(getattr(taken, name), getattr(alone, name), err_msg=name)
