@@ -147,7 +147,9 @@ def test_nothing_is_computed_with_jax_where_data_are_made():
 def test_what_is_imported_at_the_top_is_a_dependency():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = {requirement.split(">")[0].split("[")[0] for requirement in project["dependencies"]}
-    declared = {{"orbax-checkpoint": "orbax", "scikit-learn": "sklearn", "pyyaml": "yaml"}.get(name, name) for name in declared}
+    declared = {
+        {"orbax-checkpoint": "orbax", "scikit-learn": "sklearn", "pyyaml": "yaml"}.get(name, name) for name in declared
+    }
     allowed = declared - {"matplotlib"} | set(sys.stdlib_module_names)  # pictures are a function's own business
     assert not [str(found) for found in OUTSIDE if found.at_top and library(found) not in allowed]
 
