@@ -206,7 +206,7 @@ def _stage(number: int, *, read: Callable[[int], Tables], job: _Job) -> _Staged:
     """Checks a part, and stores it."""
     tables = read(number)
     if tables.outcomes is not None:
-        raise DataError("outcomes: shards hold every period of every account. Leave the table out, or do without shards.")
+        raise DataError(
             "outcomes: shards hold every period of every account. Leave the table out, or encode in memory."
         )
     log = check(tables, job.config, part=True)
