@@ -19,11 +19,17 @@ good it is on accounts it has not seen, ``calibrate`` makes its probabilities tr
 
 To act on scores: ``rank`` says whom to call and why now, ``allocate`` deals calls, ``crossings`` says who reached a
 threshold and when a conversion is to be expected, ``write_report`` makes one page for readers who have never seen the
-code. To trust them: ``walk_forward`` trains up to a date and tests on what follows, ``hanjax.checks`` proves on your
+code, ``explain_scores`` gives the reasons of each score by aspect, in a sentence. To trust them: ``walk_forward`` trains up to a date and tests on what follows, ``hanjax.checks`` proves on your
 own data that nothing leaks. ``Scorer`` is all of it as scikit-learn's tools expect it.
 
 ``fit_population`` trains many at once, over seeds, learning rates or any other settings, and gives a ``Population``: a
 table of them, the best one, or their ensemble.
+
+Around the score: ``hanjax.labels`` makes outcomes of opportunities by rules, ``hanjax.features`` computes dated numbers
+of accounts, ``Tabular`` chooses one of scikit-learn's models for ``fit``, ``leaderboard`` compares models,
+``segment_effects`` says what regions and products add, ``hanjax.registry`` keeps champions and challengers, ``monitor``
+watches drift and performance (``make_reference`` says against what), and ``simulate_company`` makes a company to try all
+of it on. ``Shards`` hold what outgrows memory; ``hanjax.spark`` makes them.
 
 Research: ``Batch.from_dense`` takes dense tensors, ``Sizes.of`` says how large a model they need, and ``network`` makes
 it as pure functions of its parameters.
@@ -39,22 +45,28 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from hanjax import checks, plot
+    from hanjax import checks, features, labels, monitoring, plot, registry, tabular
     from hanjax.api import (
         calibrate,
         crossings,
         describe,
         encode,
         evaluate,
+        explain_scores,
         fit,
+        leaderboard,
         load,
+        make_reference,
+        monitor,
         rank,
         score,
+        segment_effects,
         walk_forward,
         write_report,
     )
     from hanjax.config import Config, ModelConfig, PanelConfig, TrainConfig
     from hanjax.data.reading import read
+    from hanjax.data.shards import Shards
     from hanjax.errors import ConfigError, DataError, HanjaxError, RunError
     from hanjax.nn.functional import network
     from hanjax.nn.sizes import Sizes
@@ -64,11 +76,14 @@ if TYPE_CHECKING:
     from hanjax.scorer import Scorer
     from hanjax.scoring.allocation import allocate
     from hanjax.simulation import simulate
+    from hanjax.simulation.company import simulate_company
+    from hanjax.tabular import Tabular
     from hanjax.types import Batch, LeftOut, Output, Panel, Scores, Tables
 
 _HOME = {
-    "plot": "hanjax.plot",
-    "checks": "hanjax.checks",
+    **{
+        room: f"hanjax.{room}" for room in ("checks", "features", "labels", "monitoring", "plot", "registry", "tabular")
+    },
     **dict.fromkeys(
         [
             "calibrate",
@@ -76,10 +91,15 @@ _HOME = {
             "describe",
             "encode",
             "evaluate",
+            "explain_scores",
             "fit",
+            "leaderboard",
             "load",
+            "make_reference",
+            "monitor",
             "rank",
             "score",
+            "segment_effects",
             "walk_forward",
             "write_report",
         ],
@@ -95,7 +115,10 @@ _HOME = {
     "reproduce": "hanjax.reproduction.run",
     "Run": "hanjax.run",
     "Scorer": "hanjax.scorer",
+    "Shards": "hanjax.data.shards",
     "simulate": "hanjax.simulation",
+    "simulate_company": "hanjax.simulation.company",
+    "Tabular": "hanjax.tabular",
     **dict.fromkeys(["Batch", "LeftOut", "Output", "Panel", "Scores", "Tables"], "hanjax.types"),
 }
 
@@ -115,8 +138,10 @@ __all__ = [
     "RunError",
     "Scorer",
     "Scores",
+    "Shards",
     "Sizes",
     "Tables",
+    "Tabular",
     "TrainConfig",
     "allocate",
     "calibrate",
@@ -125,16 +150,27 @@ __all__ = [
     "describe",
     "encode",
     "evaluate",
+    "explain_scores",
+    "features",
     "fit",
     "fit_population",
+    "labels",
+    "leaderboard",
     "load",
+    "make_reference",
+    "monitor",
+    "monitoring",
     "network",
     "plot",
     "rank",
     "read",
+    "registry",
     "reproduce",
     "score",
+    "segment_effects",
     "simulate",
+    "simulate_company",
+    "tabular",
     "walk_forward",
     "write_report",
 ]

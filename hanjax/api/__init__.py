@@ -5,7 +5,7 @@ from hanjax.api.calibrating import calibrate
 from hanjax.api.data import conversions, describe, encode
 from hanjax.api.evaluating import evaluate
 from hanjax.api.evaluation import Comparison, Evaluation
-from hanjax.api.explaining import explain
+from hanjax.api.explaining import explain_scores
 from hanjax.api.fitting import fit, load, prepare
 from hanjax.api.given import Data
 from hanjax.api.leaderboard import leaderboard
@@ -29,7 +29,7 @@ __all__ = [
     "describe",
     "encode",
     "evaluate",
-    "explain",
+    "explain_scores",
     "fit",
     "leaderboard",
     "load",

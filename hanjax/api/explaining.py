@@ -26,7 +26,7 @@ from hanjax.run import Run
 from hanjax.scoring.influence import average_log_odds
 
 
-def explain(
+def explain_scores(
     run: Run | str | Path,
     data: Data,
     *,
@@ -80,10 +80,10 @@ def explain(
 
     Example:
         >>> import hanjax
-        >>> from hanjax.api import explain
+        >>> from hanjax.api import explain_scores
         >>> market = hanjax.simulate(accounts=60, conversions=0.4, seed=1)
         >>> run = hanjax.fit(market.tables, config=hanjax.Config().replace(epochs=1, test=0.2))
-        >>> found = explain(run, market.tables, aspects={"affinity": "activity:*", "growth": "account:*"})
+        >>> found = explain_scores(run, market.tables, aspects={"affinity": "activity:*", "growth": "account:*"})
         >>> list(found.aspects)
         ['affinity', 'growth', 'other']
         >>> parts = found.table[["baseline", "starting_point", *found.aspects]].sum(axis=1)

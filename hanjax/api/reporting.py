@@ -12,7 +12,7 @@ import pandas as pd
 from hanjax import __version__
 from hanjax.api.data import conversions
 from hanjax.api.evaluating import evaluate
-from hanjax.api.explaining import explain
+from hanjax.api.explaining import explain_scores
 from hanjax.api.given import Data, run_of, tables_of
 from hanjax.api.scoring import score_encoded
 from hanjax.data.asked import known_at
@@ -115,7 +115,7 @@ def write_report(
     )
     more = []
     if aspects is not None:
-        found = explain(run, tables, aspects=aspects, progress=progress)
+        found = explain_scores(run, tables, aspects=aspects, progress=progress)
         believe = found.faithfulness().sentence if len(found.worths) > 2 else ""
         more = [reasons_section(found.table, found.long, accounts=accounts, believe=believe)]
     out.parent.mkdir(parents=True, exist_ok=True)

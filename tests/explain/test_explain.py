@@ -1,4 +1,4 @@
-"""`explain`, from tables to sentences: against scores, the ranking's influence, and doing it by hand."""
+"""`explain_scores`, from tables to sentences: against scores, the ranking's influence, and doing it by hand."""
 
 import dataclasses
 from functools import cache
@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import hanjax
-from hanjax.api import explain
+from hanjax.api import explain_scores
 from hanjax.errors import ConfigError, DataError, RunError
 from hanjax.evaluation.calibration import Calibration
 from hanjax.explain.levels import Reference
@@ -27,7 +27,7 @@ ASPECTS = {
 
 @cache
 def explained():
-    return explain(trained.trained(), trained.market(), aspects=ASPECTS)
+    return explain_scores(trained.trained(), trained.market(), aspects=ASPECTS)
 
 
 def parts(found):
@@ -98,7 +98,7 @@ def test_where_nobody_did_anything_there_are_no_data():
 
 def test_what_has_changed_is_what_the_explanation_before_says():
     found, table = explained(), explained().table
-    before = explain(
+    before = explain_scores(
         trained.trained(),
         trained.market(),
         aspects=ASPECTS,
@@ -132,12 +132,14 @@ def test_with_a_reference_that_was_kept_levels_stay(tmp_path):
     alone = Tables(*(None if t is None else t[t["account_id"].isin(few)] for t in market[:4]))._replace(
         events=market.events[market.events["account_id"].isin(few)]
     )
-    again = explain(trained.trained(), alone, aspects=ASPECTS, reference=folder, as_of=found.table["cutoff"].iloc[0])
+    again = explain_scores(
+        trained.trained(), alone, aspects=ASPECTS, reference=folder, as_of=found.table["cutoff"].iloc[0]
+    )
     columns = ["score", *(f"{name}_level" for name in found.aspects)]
     expected = found.table.set_index("account_id").loc[again.table["account_id"]]
     pd.testing.assert_frame_equal(again.table.set_index("account_id")[columns], expected[columns])
     with pytest.raises(RunError, match="made of the aspects"):
-        explain(trained.trained(), market, reference=folder)
+        explain_scores(trained.trained(), market, reference=folder)
 
 
 def test_the_strongest_input_moves_the_score_as_its_aspect_does():
@@ -154,7 +156,7 @@ def test_the_strongest_input_moves_the_score_as_its_aspect_does():
 
 def test_sentences_actions_and_what_is_shown():
     actions = pd.DataFrame({"aspect": ["usage"], "level": ["No data"], "action": ["Ask <b>."]})
-    found = explain(
+    found = explain_scores(
         trained.trained(), trained.market(), aspects=ASPECTS, actions=actions, previous=False, scale="probability",
         template="{{ account }}|{{ score }}|{{ action }}",
     )  # fmt: skip
@@ -167,7 +169,7 @@ def test_sentences_actions_and_what_is_shown():
 
 def test_with_a_calibration_the_log_odds_are_those_before_it():
     run = dataclasses.replace(trained.trained(), calibrations=(Calibration("platt", slope=0.5, intercept=-1.0),))
-    found = explain(run, trained.market(), aspects=ASPECTS, previous=False).table
+    found = explain_scores(run, trained.market(), aspects=ASPECTS, previous=False).table
     np.testing.assert_allclose(found["log_odds"], explained().table["log_odds"], atol=1e-6)
     p = found["probability"]
     np.testing.assert_allclose(np.log(p / (1 - p)), 0.5 * found["log_odds"] - 1, atol=1e-5)
@@ -176,8 +178,8 @@ def test_with_a_calibration_the_log_odds_are_those_before_it():
 def test_what_cannot_be_is_an_error():
     run, market = trained.trained(), trained.market()
     with pytest.raises(ConfigError, match="did you mean 'account:employees'"):
-        explain(run, market, aspects={"a": ["account:employes"]})
+        explain_scores(run, market, aspects={"a": ["account:employes"]})
     with pytest.raises(RunError, match="no trained parameters"):
-        explain(dataclasses.replace(run, params=None), market)
+        explain_scores(dataclasses.replace(run, params=None), market)
     with pytest.raises(DataError, match="as_of"):
-        explain(run, market, as_of="1999-01-01")
+        explain_scores(run, market, as_of="1999-01-01")

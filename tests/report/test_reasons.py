@@ -2,7 +2,7 @@
 
 import pytest
 
-from hanjax.api import explain, write_report
+from hanjax.api import explain_scores, write_report
 from hanjax.report import blocks, hottest
 from hanjax.report.reasons import reasons_section
 from tests import trained
@@ -11,7 +11,7 @@ PIXEL = "data:image/png;base64,AAAA"
 
 
 def test_a_section_has_a_table_a_picture_and_the_accounts_one_by_one():
-    found = explain(trained.trained(), trained.market(), template="{{ account_id }} <b>")
+    found = explain_scores(trained.trained(), trained.market(), template="{{ account_id }} <b>")
     section = reasons_section(found.table, found.long, accounts=2, believe="Believe it.")
     table = next(block for block in section.blocks if block.kind == "table")
     assert table.columns == ["Account", "Score", "Tier", *found.aspects, "What to do"]
