@@ -18,18 +18,19 @@ good it is on accounts it has not seen, ``calibrate`` makes its probabilities tr
 (``PanelConfig``, ``ModelConfig``, ``TrainConfig``).
 
 To act on scores: ``rank`` says whom to call and why now, ``allocate`` deals calls, ``crossings`` says who reached a
-threshold and when a conversion is to be expected, ``write_report`` makes one page for readers who have never seen the
-code, ``explain_scores`` gives the reasons of each score by aspect, in a sentence. To trust them: ``walk_forward`` trains up to a date and tests on what follows, ``hanjax.checks`` proves on your
-own data that nothing leaks. ``Scorer`` is all of it as scikit-learn's tools expect it.
+threshold and when a conversion is to be expected, ``explain_scores`` gives the reasons of each score by aspect and in a
+sentence, ``write_report`` makes one page for readers who have never seen the code. To trust them: ``walk_forward``
+trains up to a date and tests on what follows, ``hanjax.checks`` proves on your own data that nothing leaks. ``Scorer``
+is all of it as scikit-learn's tools expect it.
 
 ``fit_population`` trains many at once, over seeds, learning rates or any other settings, and gives a ``Population``: a
 table of them, the best one, or their ensemble.
 
 Around the score: ``hanjax.labels`` makes outcomes of opportunities by rules, ``hanjax.features`` computes dated numbers
 of accounts, ``Tabular`` chooses one of scikit-learn's models for ``fit``, ``leaderboard`` compares models,
-``segment_effects`` says what regions and products add, ``hanjax.registry`` keeps champions and challengers, ``monitor``
-watches drift and performance (``make_reference`` says against what), and ``simulate_company`` makes a company to try all
-of it on. ``Shards`` hold what outgrows memory; ``hanjax.spark`` makes them.
+``segment_effects`` says what regions and products add, ``hanjax.registry`` keeps champions and challengers,
+``monitor`` watches drift and performance (``make_reference`` says against what), and ``simulate_company`` makes a
+company to try all of it on. ``Shards`` hold what outgrows memory; ``hanjax.spark`` makes them.
 
 Research: ``Batch.from_dense`` takes dense tensors, ``Sizes.of`` says how large a model they need, and ``network`` makes
 it as pure functions of its parameters.

@@ -1,7 +1,7 @@
 """Reasons: from a score to an action.
 
 What a score rests on is divided among *aspects*, such as growth, affinity or usage, each of which is a group of the
-model's inputs. ``hanjax.explain`` does all of it at once; what it consists of is here:
+model's inputs. ``hanjax.explain_scores`` does all of it at once; what it consists of is here:
 
 * ``aspects``: which inputs make up which aspect, and what is said of them in words;
 * ``game``: the account's log-odds if some aspects only are known of it;
