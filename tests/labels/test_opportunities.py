@@ -30,7 +30,7 @@ def with_cell(row: int, **cells) -> pd.DataFrame:
 
 
 def test_every_library_and_file_gives_the_same(tmp_path):
-    expected = make_labels(GOOD, RULE, candidates=True).table
+    expected = check_opportunities(GOOD, RULE).table
     GOOD.to_csv(tmp_path / "o.csv", index=False)
     GOOD.to_csv(tmp_path / "o.csv.gz", index=False)
     GOOD.to_parquet(tmp_path / "o.parquet")
@@ -50,7 +50,7 @@ def test_every_library_and_file_gives_the_same(tmp_path):
         tmp_path / "o.csv.gz",
         tmp_path / "o.parquet",
     ):
-        pd.testing.assert_frame_equal(make_labels(given, RULE, candidates=True).table, expected)
+        pd.testing.assert_frame_equal(check_opportunities(given, RULE).table, expected)
 
 
 def test_ids_in_files_are_numbers_only_where_all_are_written_so(tmp_path):
@@ -163,7 +163,7 @@ def test_contracts_are_checked_for_upsells():
         row = (*good[: place[column]], value, *good[place[column] + 1 :])
         with pytest.raises(DataError, match=message):
             make_labels(upsells(row), UpsellPropensity())
-        dropped = make_labels(upsells(row, ("b", *good[1:])), UpsellPropensity(strays="drop"))
+        dropped = check_opportunities(upsells(row), UpsellPropensity(strays="drop"))
         assert dropped.left_out["reason"][0].startswith(f"{column}: ")
 
 

@@ -68,7 +68,7 @@ def test_an_add_on_counts_only_if_the_contract_goes_on_and_only_when_that_is_kno
         early = make_labels(given, rule, observed_to=day(109))
         assert by_ids(early) == {} and "not observed yet" in reasons(early)["added"]
         assert audit(labels, given)["wrong"].sum() == audit(early, given)["wrong"].sum() == 0
-        assert by_ids(make_labels(given, rule.replace(churn_within=None), observed_to=day(109))) == {"added": 1}
+    assert by_ids(make_labels(given, rule.replace(churn_within=None), observed_to=day(109))) == {"added": 1}
     other = upsells(BASE, add_on, ("next", 1, "Q", "renewal", 95, 105, WON, 50.0, 101, 200))
     assert by_ids(make_labels(other, rule, observed_to=day(110))) == {"added": 0}  # another product is another unit
 
@@ -128,7 +128,7 @@ def every_opportunity_is_accounted_for(seed: int, rule: UpsellPropensity, candid
 ARGUMENTS = SEEDS, RULES, st.booleans(), st.integers(20, 200)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(*ARGUMENTS)
 def test_nothing_is_lost_and_the_audit_agrees(seed, rule, candidates, end):
     every_opportunity_is_accounted_for(seed, rule, candidates, end)
@@ -153,7 +153,7 @@ def nothing_is_known_early(seed: int, within: int | None, today: int) -> None:
 DAYS = SEEDS, st.sampled_from([None, 0, 10]), st.integers(0, 200)
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(*DAYS)
 def test_what_is_known_on_a_day_is_what_could_have_been_known(seed, within, today):
     nothing_is_known_early(seed, within, today)
