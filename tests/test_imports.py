@@ -18,7 +18,7 @@ BASE = {"types", "masked", "compiled", "config", "settings", "errors", "notebook
 JAX = {"masked", "compiled"}
 LIBRARY = ["data", "simulation", "nn", "evaluation", "training", "run", "scoring", "plot", "report", "checks"]
 WINGS = ["labels", "features", "tabular", "explain", "monitoring", "registry", "spark"]
-FRONT = {"reproduction", "cli", "options"}
+FRONT = {"reproduction", "demonstration", "cli", "options"}
 ALLOWED = {
     **{name: BASE for name in BASE},
     "data": BASE - JAX,
