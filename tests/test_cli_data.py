@@ -131,32 +131,55 @@ def test_wrong_features_are_explained(declared, tmp_path, capsys):
     assert "there is no such file" in capsys.readouterr().err
 
 
-def test_shards_are_trained_on_and_scored(tmp_path, capsys):
+@pytest.fixture(scope="module")
+def market(tmp_path_factory):
+    """The market in ``data``, with settings beside it."""
+    place = tmp_path_factory.mktemp("market")
+    (place / "data").mkdir()
     for name, table in trained.market()._asdict().items():
         if table is not None:
-            table.to_parquet(tmp_path / f"{name}.parquet", index=False)
-    trained.CONFIG.write(tmp_path / "settings.json")
-    settings = ("--config", tmp_path / "settings.json")
-    assert run("encode", tmp_path, "--shards", "1", *settings, "--out", tmp_path / "shards") == 0
-    assert "1 shard" in capsys.readouterr().out
+            table.to_parquet(place / "data" / f"{name}.parquet", index=False)
+    trained.CONFIG.replace(epochs=1).write(place / "settings.json")
+    return place
+
+
+def test_encode_deals_whole_accounts_to_shards(market, tmp_path, capsys):
+    settings = ("--config", market / "settings.json", "--test", "0.3")
+    assert run("encode", market / "data", "--shards", "3", *settings, "--out", tmp_path / "shards") == 0
+    shards = hanjax.Shards.read(tmp_path / "shards")
+    assert repr(shards) in capsys.readouterr().out and shards.training.train.test == 0.3
+    accounts = [set(panel.samples["account_id"]) for panel in shards]
+    assert len(accounts) == 3 and sum(map(len, accounts)) == len(set.union(*accounts))
+    assert set.union(*accounts) == set(shards.split.index[shards.split != "test"])
+    individuals = trained.market().individuals
+    twice = pd.concat([individuals, individuals.head(1).assign(account_id=individuals["account_id"].iloc[-1])])
+    (tmp_path / "wrong").mkdir()
+    for name in ("events", "accounts"):
+        (tmp_path / "wrong" / f"{name}.parquet").symlink_to(market / "data" / f"{name}.parquet")
+    twice.to_parquet(tmp_path / "wrong" / "individuals.parquet")
+    assert run("encode", tmp_path / "wrong", "--shards", "3", "--out", tmp_path / "other") == 1
+    assert "second account" in capsys.readouterr().err  # which no part by itself could tell
+    assert run("encode", market / "data", "--shards", "0", "--out", tmp_path / "other") == 1
+    assert "shards: expected at least 1" in capsys.readouterr().err
+
+
+def test_shards_are_trained_on_and_scored(market, tmp_path, capsys):
+    settings = ("--config", market / "settings.json")
+    assert run("encode", market / "data", "--shards", "1", *settings, "--out", tmp_path / "shards") == 0
     assert run("fit", tmp_path / "shards", "--out", tmp_path / "run") == 0  # with the shards' own settings
-    again = hanjax.load(tmp_path / "run")
-    assert again.config == trained.CONFIG
-    np.testing.assert_allclose(again.history["loss"], trained.trained().history["loss"], rtol=1e-6)
-    assert run("encode", tmp_path, "--shards", "3", "--run", tmp_path / "run", "--out", tmp_path / "new") == 0
+    again, shards = hanjax.load(tmp_path / "run"), hanjax.Shards.read(tmp_path / "shards")
+    assert again.config == trained.CONFIG.replace(epochs=1) and again.fingerprint == shards.fingerprint
+    assert run("encode", market / "data", "--shards", "1", "--run", tmp_path / "run", "--out", tmp_path / "new") == 0
     assert run("score", tmp_path / "run", tmp_path / "new", "--out", tmp_path / "scores") == 0
     expected = hanjax.score(again, trained.market()).accounts
     assert f"{len(expected)} scores of accounts" in capsys.readouterr().out
     found = pd.concat(map(pd.read_parquet, sorted((tmp_path / "scores" / "accounts").iterdir())))
-    keys = ["account_id", "cutoff"]
-    both = expected.merge(found, on=keys, suffixes=("", "_found"))
+    both = expected.merge(found, on=["account_id", "cutoff"], suffixes=("", "_found"))
     assert len(both) == len(expected) == len(found)
     np.testing.assert_allclose(both["probability"], both["probability_found"], atol=1e-6)
-    capsys.readouterr()
     for wrong, message in (
         (("score", tmp_path / "run", tmp_path / "new", "--append"), "shards are scored at every cut-off"),
-        (("encode", tmp_path, "--shards", "0"), "shards: expected at least 1"),
-        (("encode", tmp_path, "--shards", "2", "--run", tmp_path / "run", "--window", "2"), "keeps its settings"),
+        (("encode", market / "data", "--shards", "2", "--run", tmp_path / "run", "--window", "2"), "keeps its set"),
     ):
         assert run(*wrong, "--out", tmp_path / "other") == 1
         assert message in capsys.readouterr().err
