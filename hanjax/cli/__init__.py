@@ -19,6 +19,7 @@ HELP = """usage: hanjax COMMAND ...
 Scores groups and their members together, over time.
 
   demo              simulate a market (or take --data), fit, evaluate, score, plot and report
+                    (--crm: labels, features, reasons, champions and drift, on a simulated company)
 
 Data
   simulate          write a market whose truth is known

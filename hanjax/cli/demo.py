@@ -16,12 +16,21 @@ from hanjax.settings import read_settings
 
 def demo(argv: Sequence[str]) -> None:
     """Simulates (or takes) a data set, fits, evaluates, scores, plots and reports."""
-    about = "The whole path, from tables to scores and pictures."
-    parser = command_parser("demo", about, out="where (default: hanjax-demo)")
+    about = (
+        "The whole path, from tables to scores and pictures. With --crm: a simulated company whose opportunities make "
+        "labels, its features, segments and reasons, and a model that is registered, watched, challenged and replaced."
+    )
+    parser = command_parser("demo", about, out="where (default: hanjax-demo, or hanjax-crm)")
+    parser.add_argument("--crm", action="store_true", help="the circle around the score, on a simulated company")
     parser.add_argument("--data", metavar="DIR", type=Path, help="your own tables instead of a simulated market")
     parser.add_argument("--quick", action="store_true", help="a smaller market and fewer epochs")
     add_settings(parser)
     arguments = parser.parse_args(argv)
+    if arguments.crm:
+        from hanjax.demonstration.circle import show_circle
+
+        show_circle(arguments.out or Path("hanjax-crm"), quick=arguments.quick)
+        return
     out, data = arguments.out or Path("hanjax-demo"), arguments.data
     start = Config().replace(epochs=4 if arguments.quick else 20)
     if data is None:

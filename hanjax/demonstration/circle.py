@@ -280,7 +280,7 @@ def _reference(company: Company, mart: Mart) -> Reference:
 
 
 def _checked(reference: Reference, company: Company, mart: Mart, week: int) -> DriftReport:
-    return check_drift(reference, {"features": _matrix(company, mart, [week])}, resamples=200)
+    return check_drift(reference, {"features": _matrix(company, mart, [week])}, resamples=200, least=0.1)
 
 
 def _matrix(company: Company, mart: Mart, weeks: Any) -> pd.DataFrame:

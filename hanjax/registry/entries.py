@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from hanjax.errors import RunError
 
-ENTRY = "entry.json"
+ENTRY, FIGURES = "entry.json", "metrics.json"
 FORMAT = 1
 """Raised whenever an entry written before can no longer be read."""
 
@@ -27,7 +27,7 @@ class Entry(NamedTuple):
         fingerprint: of the panel that it was trained on.
         metrics: its figures when it was registered.
         lineage: what it was made of: hashes of the gold set and of the features, and whatever else was given.
-        files: the SHA-256 of every file of its run folder.
+        files: the SHA-256 of every file of its run folder, but for its figures, to which an evaluation adds.
         content: the SHA-256 over all of these: two versions with the same one are the same model.
         folder: where the copy lies.
     """
@@ -47,14 +47,14 @@ class Entry(NamedTuple):
 
 
 def run_files(folder: Path) -> dict[str, str]:
-    """The SHA-256 of each file that makes up a run: those at the top, neither pages nor what training resumes from.
+    """The SHA-256 of each file that makes up a run: those at the top, no figures, pages or what training resumes from.
 
     Raises:
         RunError: if the folder holds no finished run.
     """
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     chosen = [name for name in names if (folder / name).is_file() and not name.startswith(".")]
-    chosen = [name for name in chosen if name != ENTRY and Path(name).suffix not in (".html", ".png")]
+    chosen = [name for name in chosen if name not in (ENTRY, FIGURES) and Path(name).suffix not in (".html", ".png")]
     if "config.json" not in chosen or not any(name.startswith("model") for name in chosen):
         raise RunError(f"{folder} holds no trained model. Register the folder that `hanjax fit` wrote.")
     return {name: _digest((folder / name).read_bytes()) for name in chosen}
@@ -73,6 +73,7 @@ def write_entry(source: Path, entry: Entry) -> None:
     for name in entry.files:
         shutil.copyfile(source / name, partial / name)
         os.chmod(partial / name, 0o444)
+    (partial / FIGURES).write_text(json.dumps(entry.metrics, indent=2) + "\n", encoding="utf-8")
     stored = {name: value for name, value in entry._asdict().items() if name != "folder"} | {"format": FORMAT}
     text = json.dumps(stored | {"digest": _digest(_canonical(stored))}, indent=2)
     (partial / ENTRY).write_text(text + "\n", encoding="utf-8")

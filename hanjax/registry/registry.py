@@ -10,7 +10,7 @@ import pandas as pd
 
 from hanjax.errors import ConfigError, RunError
 from hanjax.registry.catalog import Score, with_score
-from hanjax.registry.entries import Entry, content_of, read_entry, run_files, verify_entry, write_entry
+from hanjax.registry.entries import FIGURES, Entry, content_of, read_entry, run_files, verify_entry, write_entry
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 _ALIASES, _SCORES = "aliases.json", "scores.json"
@@ -78,14 +78,14 @@ class Registry:
                 raise ConfigError(f"{what}: expected a few words, got {value!r}.")
         source, before = Path(run), self.entries(name)
         files = run_files(source)
-        content = content_of({file: digest for file, digest in files.items() if file != "metrics.json"})
+        content = content_of(files)
         same = [entry.version for entry in before if entry.content == content]
         if same:
             raise RunError(f"{run}: is version {same[0]} of {name!r} already.")
         try:
             config, encoding, metrics = (
-                json.loads((source / file).read_text(encoding="utf-8")) if file in files else {}
-                for file in ("config.json", "encoding.json", "metrics.json")
+                json.loads((source / file).read_text(encoding="utf-8")) if (source / file).exists() else {}
+                for file in ("config.json", "encoding.json", FIGURES)
             )
             until = until or config.get("train", {}).get("until") or ""
         except (ValueError, AttributeError) as error:
@@ -124,7 +124,7 @@ class Registry:
         rows = []
         for entry in self.entries():
             current = self.aliases(entry.name)
-            test = entry.metrics.get("test") or entry.metrics.get("validation") or {}
+            test = entry.metrics.get("test", {})
             rows.append(
                 {
                     "name": entry.name,
