@@ -18,7 +18,7 @@ def drawn(seed, n=600, *, strength=1.0, noise=(0.5, 0.5)):
 @pytest.mark.parametrize("measure", ["auc", "average_precision", "log_loss", "brier", "lift"])
 def test_a_better_challenger_is_promoted_and_a_worse_one_refused(measure):
     rule = Rule(measure=measure)
-    better, worse, labels, accounts = drawn(0, 1200, strength=2.0, noise=(0.1, 4.0))
+    better, worse, labels, accounts = drawn(0, 3000, strength=2.0, noise=(0.1, 4.0))
     found = decide(rule, better, worse, labels, accounts, resamples=300)
     assert found.promote and found.table.loc[found.table["decides"], "better"].item() > 0 and "better" in found.reason
     turned = decide(rule, worse, better, labels, accounts, resamples=300)
