@@ -28,7 +28,7 @@ table of them, the best one, or their ensemble.
 
 Around the score: ``hanjax.labels`` makes outcomes of opportunities by rules, ``hanjax.features`` computes dated numbers
 of accounts, ``Tabular`` chooses one of scikit-learn's models for ``fit``, ``leaderboard`` compares models,
-``segment_effects`` says what regions and products add, ``hanjax.registry`` keeps champions and challengers,
+``segment_effects`` says what regions and products add, ``hanjax.registry`` keeps champions and challengers, which ``challenge`` decides between,
 ``monitor`` watches drift and performance (``make_reference`` says against what), and ``simulate_company`` makes a
 company to try all of it on. ``Shards`` hold what outgrows memory; ``hanjax.spark`` makes them.
 
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from hanjax import checks, features, labels, monitoring, plot, registry, tabular
     from hanjax.api import (
         calibrate,
+        challenge,
         crossings,
         describe,
         encode,
@@ -88,6 +89,7 @@ _HOME = {
     **dict.fromkeys(
         [
             "calibrate",
+            "challenge",
             "crossings",
             "describe",
             "encode",
@@ -146,6 +148,7 @@ __all__ = [
     "TrainConfig",
     "allocate",
     "calibrate",
+    "challenge",
     "checks",
     "crossings",
     "describe",

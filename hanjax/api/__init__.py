@@ -2,6 +2,7 @@
 
 from hanjax.api.acting import crossings, rank
 from hanjax.api.calibrating import calibrate
+from hanjax.api.championship import challenge
 from hanjax.api.data import conversions, describe, encode
 from hanjax.api.evaluating import evaluate
 from hanjax.api.evaluation import Comparison, Evaluation
@@ -24,6 +25,7 @@ __all__ = [
     "WalkForward",
     "append_scores",
     "calibrate",
+    "challenge",
     "conversions",
     "crossings",
     "describe",

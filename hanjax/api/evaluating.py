@@ -1,9 +1,12 @@
 """How good a run is on what it has not seen, and whether it is better than another."""
 
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
 
 from hanjax.api.evaluation import Comparison, Evaluation
 from hanjax.api.given import Data, run_of, tables_of
@@ -14,7 +17,7 @@ from hanjax.data.panel import make_panel
 from hanjax.data.splits import take_accounts
 from hanjax.data.tables import check
 from hanjax.errors import DataError
-from hanjax.evaluation.trainings import compare_trainings
+from hanjax.evaluation.trainings import Combine, compare_trainings
 from hanjax.scoring.scores import training_logits
 from hanjax.tabular.run import AnyRun
 from hanjax.types import Panel, Scores, Tables, hard_label
@@ -107,9 +110,38 @@ def unseen_panel(run: AnyRun, tables: Tables, before: Any = None) -> Panel:
     return make_panel(log, config.panel, run.encoding, cutoffs=(begin, end))[0]
 
 
-def _compare(run: AnyRun, panel: Panel, other: AnyRun, tables: Tables, before: Any) -> Comparison:
-    """Compares two models on the samples that neither has seen and whose outcome is known."""
-    panels, keys = (panel, unseen_panel(other, tables, before)), panel.keys
+class Common(NamedTuple):
+    """What two models say of the samples that neither has seen and whose outcome is known.
+
+    Args:
+        samples: ``[N]`` rows, with ``account_id`` and ``period``.
+        labels: ``[N]`` 1 where the account converts, 0 where not.
+        logits: of each model ``[n, N]`` log-odds for the first horizon, one row a network.
+        combine: of each model what makes probabilities of its mean log-odds.
+        left_out: how many samples of each model, with a known outcome, the other one lacks or has seen.
+    """
+
+    samples: pd.DataFrame
+    labels: Int[np.ndarray, " N"]
+    logits: tuple[Float[np.ndarray, "n N"], Float[np.ndarray, "m N"]]
+    combine: tuple[Combine, Combine]
+    left_out: tuple[int, int]
+
+
+def common_samples(runs: tuple[AnyRun, AnyRun], panels: tuple[Panel, Panel]) -> Common:
+    """Scores the samples that neither of two models has seen and whose outcome is known.
+
+    Args:
+        runs: the models.
+        panels: what each may be tested on; see ``unseen_panel``.
+
+    Returns:
+        What both say of them.
+
+    Raises:
+        DataError: if there are none, or the models tell samples apart by other columns.
+    """
+    keys = panels[0].keys
     if panels[1].keys != keys:
         raise DataError(
             f"against: samples are told apart by {', '.join(keys)} and by {', '.join(panels[1].keys)}. Train both "
@@ -123,22 +155,25 @@ def _compare(run: AnyRun, panel: Panel, other: AnyRun, tables: Tables, before: A
             "the same. Train both with the same test accounts (`test` and `split_seed`, or `test_fold`) and periods."
         )
     rows = common["row_first"].to_numpy(), common["row_second"].to_numpy()
-    runs = (run, other)
-    logits = [training_logits(r, p)[:, i, 0] for r, p, i in zip(runs, panels, rows, strict=True)]
-    label = hard_label(panel.batch.label[rows[0], 0]).astype(int)
-    table = compare_trainings(
-        logits[0],
-        logits[1],
-        label,
-        common["account_id"],
-        panel.samples["period"].to_numpy()[rows[0]],
-        combine=tuple(lambda logit, r=r: probabilities(r, logit) for r in runs),
+    first, second = (training_logits(r, p)[:, i, 0] for r, p, i in zip(runs, panels, rows, strict=True))
+    return Common(
+        panels[0].samples.iloc[rows[0]],
+        hard_label(panels[0].batch.label[rows[0], 0]).astype(int),
+        (first, second),
+        (partial(probabilities, runs[0]), partial(probabilities, runs[1])),
+        (len(known[0]) - len(common), len(known[1]) - len(common)),
     )
+
+
+def _compare(run: AnyRun, panel: Panel, other: AnyRun, tables: Tables, before: Any) -> Comparison:
+    """Compares two models on the samples that neither has seen and whose outcome is known."""
+    both = common_samples((run, other), (panel, unseen_panel(other, tables, before)))
+    accounts, periods = both.samples["account_id"], both.samples["period"].to_numpy()
     return Comparison(
-        table,
-        samples=len(common),
-        accounts=common["account_id"].nunique(),
-        conversions=int(label.sum()),
-        left_out=(len(known[0]) - len(common), len(known[1]) - len(common)),
-        trainings=(len(logits[0]), len(logits[1])),
+        compare_trainings(*both.logits, both.labels, accounts, periods, combine=both.combine),
+        samples=len(both.samples),
+        accounts=accounts.nunique(),
+        conversions=int(both.labels.sum()),
+        left_out=both.left_out,
+        trainings=(len(both.logits[0]), len(both.logits[1])),
     )

@@ -8,6 +8,7 @@ from hanjax.cli.data import describe, simulate
 from hanjax.cli.demo import demo, reproduce
 from hanjax.cli.training import calibrate, fit, sweep, walk_forward
 from hanjax.cli.using import check, evaluate, plot, rank, report, score
+from hanjax.cli.working import run
 from hanjax.errors import HanjaxError
 
 HELP = """usage: hanjax COMMAND ...
@@ -28,6 +29,7 @@ Scores groups and their members together, over time.
   plot          draw accounts' trajectories with their individuals
   report        write one page about a model: who is hot and why, and how good it is
   reproduce     train the paper's experiments, and say which of its findings hold
+  run           train and score as a file says, from opportunities to ranked accounts
 
 hanjax COMMAND --help lists a command's options. A data set is a folder with events, individuals and accounts as
 .parquet, .csv or .csv.gz.
@@ -41,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after the program's name; None for those of this process.
 
     Returns:
-        The exit status: 0, 1 after an error that was explained, 2 for wrong usage, 130 after Ctrl-C.
+        The exit status: 0, 1 after an error that was explained, 2 for wrong usage, 4 after an alarm, 130 after Ctrl-C.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -56,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"hanjax: there is no command {arguments[0]!r}; there are {', '.join(COMMANDS)}.", file=sys.stderr)
         return 2
     try:
-        COMMANDS[arguments[0]](arguments[1:])
+        return COMMANDS[arguments[0]](arguments[1:]) or 0
     except (HanjaxError, OSError) as error:
         print(f"hanjax {arguments[0]}: {error}", file=sys.stderr)
         return 1
@@ -66,13 +68,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = shlex.join(["hanjax", *arguments, *added])
         print(f"\nInterrupted. {'Continue' if resumes else 'Start again'} with: {command}", file=sys.stderr)
         return 130
-    return 0
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+COMMANDS: dict[str, Callable[[Sequence[str]], int | None]] = {
     command.__name__.replace("_", "-"): command
     for command in (
         demo, simulate, describe, fit, sweep, walk_forward, calibrate, score, rank, evaluate, check, plot, report,
-        reproduce,
+        reproduce, run,
     )
 }  # fmt: skip

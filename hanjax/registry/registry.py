@@ -202,6 +202,23 @@ class Registry:
             self._point(name, CHALLENGER, 0, "promoted")
         return entry
 
+    def refuse(self, name: str, version: int, *, reason: str) -> Entry:
+        """Records that a version was not promoted; if it was the challenger, it is so no more.
+
+        Args:
+            name: of the model.
+            version: which.
+            reason: why, for those who ask later.
+
+        Raises:
+            RunError: if there is no such version, or it was changed since it was registered.
+        """
+        entry, waiting = self.entry(name, version), self.aliases(name).get(CHALLENGER)
+        self._point(name, CHALLENGER, 0, f"version {version} was refused: {reason}")
+        if waiting not in (None, version):
+            self._point(name, CHALLENGER, waiting, "another one was refused")
+        return entry
+
     def revert(self, name: str, *, reason: str) -> Entry:
         """Makes the champion before this one champion again; done twice, the one before that.
 
