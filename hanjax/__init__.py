@@ -28,9 +28,10 @@ table of them, the best one, or their ensemble.
 
 Around the score: ``hanjax.labels`` makes outcomes of opportunities by rules, ``hanjax.features`` computes dated numbers
 of accounts, ``Tabular`` chooses one of scikit-learn's models for ``fit``, ``leaderboard`` compares models,
-``segment_effects`` says what regions and products add, ``hanjax.registry`` keeps champions and challengers, which ``challenge`` decides between,
-``monitor`` watches drift and performance (``make_reference`` says against what), and ``simulate_company`` makes a
-company to try all of it on. ``Shards`` hold what outgrows memory; ``hanjax.spark`` makes them.
+``segment_effects`` says what regions and products add, ``hanjax.registry`` keeps champions and challengers, between
+which ``challenge`` decides, ``monitor`` watches drift and performance (``make_reference`` says against what), and
+``simulate_company`` makes a company to try all of it on. ``Shards`` hold what outgrows memory; ``hanjax.spark`` makes
+them.
 
 Research: ``Batch.from_dense`` takes dense tensors, ``Sizes.of`` says how large a model they need, and ``network`` makes
 it as pure functions of its parameters.
