@@ -4,6 +4,7 @@ import argparse
 import re
 import types
 import typing
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any, Literal
 
@@ -38,6 +39,31 @@ def given(arguments: argparse.Namespace, config: type) -> dict[str, Any]:
     """The fields of a dataclass that were given on the command line."""
     names = {field.name for field in fields(config)}
     return {name: value for name, value in vars(arguments).items() if name in names}
+
+
+def assigned(texts: Iterable[str], config: type) -> dict[str, Any]:
+    """Fields of a dataclass and their values, from ``name=value`` as on the command line.
+
+    Args:
+        texts: each of one field; the values of a list stand between commas.
+        config: the dataclass.
+
+    Raises:
+        ConfigError: if there is no such field, or a value is none of its kind.
+
+    Example:
+        >>> from hanjax.config import PanelConfig
+        >>> from hanjax.options import assigned
+        >>> assigned(["window=6", "exclude=name,city"], PanelConfig)
+        {'window': 6, 'exclude': ('name', 'city')}
+    """
+    kinds, found = {field.name: field.type for field in fields(config)}, {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        name = name.strip().replace("-", "_")
+        check_names([name], kinds, "the settings")
+        found[name] = _value(name, value.strip(), kinds[name])
+    return found
 
 
 def varied(text: str) -> tuple[str, list[Any]]:

@@ -343,7 +343,13 @@ def test_wrong_usage_is_explained(arguments, message, capsys):
 def test_unknown_commands_are_refused(capsys):
     assert main(["fti"]) == 2
     printed = capsys.readouterr().err
-    assert "there is no command 'fti'; there are demo, simulate, describe, fit, sweep, walk-forward, cali" in printed
+    assert (
+        "there is no command 'fti'; there are demo, simulate, simulate-company, describe, labels, features, enc"
+        in printed
+    )
+
+
+WITHOUT_SETTINGS = ("labels", "features", "compare", "impact", "registry")
 
 
 def test_help_and_version(capsys):
@@ -357,8 +363,9 @@ def test_help_and_version(capsys):
         with pytest.raises(SystemExit) as left:
             main([command, "--help"])
         text = capsys.readouterr().out
-        assert left.value.code == 0 and "--out" in text
-        assert "--config" in text
+        assert left.value.code == 0 and f"usage: hanjax {command} " in text
+        assert ("--out" in text) == (command not in ("impact", "registry"))
+        assert ("--config" in text) == (command not in WITHOUT_SETTINGS)
 
 
 def test_it_runs_from_the_source_folder():

@@ -1,10 +1,12 @@
-"""Commands about data: simulate and describe."""
+"""Commands about data: simulate, simulate-company, describe and encode."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from hanjax.cli.parsing import chosen_settings, command_parser
+from hanjax.cli.parsing import PRESETS, add_settings, chosen_settings, command_parser
 from hanjax.config import Config, PanelConfig
+from hanjax.errors import ConfigError, DataError
 from hanjax.options import add_options, given
 from hanjax.settings import build, read_settings
 
@@ -27,6 +29,24 @@ def simulate(argv: Sequence[str]) -> None:
     print(f"{folder}: {len(market.tables.accounts):,} accounts, {len(market.tables.events):,} events")
 
 
+def simulate_company(argv: Sequence[str]) -> None:
+    """Writes a company whose truth is known."""
+    from hanjax.simulation.company import CompanyConfig, write_company
+    from hanjax.simulation.company import simulate_company as make
+
+    about = "Writes a company whose truth is known: opportunities, sources of features, and a log of activities."
+    parser = command_parser("simulate-company", about, out="where (or the first argument)")
+    parser.add_argument("folder", metavar="OUT", type=Path, nargs="?", help="the folder to write")
+    parser.add_argument("--overwrite", action="store_true", help="replace a company that is there already")
+    add_options(parser, CompanyConfig, "company")
+    arguments = parser.parse_args(argv)
+    folder = arguments.folder or arguments.out or parser.error("where to? Name a folder.")
+    stored = read_settings(arguments.config) if arguments.config else {}  # a company.json is such a file
+    company = make(build(CompanyConfig, "company", {**stored, **given(arguments, CompanyConfig)}))
+    write_company(company, folder, overwrite=arguments.overwrite)
+    print(f"{folder}: {company}; what was sold to whom is in opportunities.parquet, features are made of sources/")
+
+
 def describe(argv: Sequence[str]) -> None:
     """Prints the data's profile beside the paper's, and what would be left out and why."""
     parser = command_parser("describe", "Says what a data set holds.", out="write profile.txt there, too")
@@ -45,3 +65,78 @@ def show_profile(data: str | Path, config: PanelConfig, out: Path | None) -> Non
     if out:
         out.mkdir(parents=True, exist_ok=True)
         (out / "profile.txt").write_text(profile + "\n")
+
+
+def encode(argv: Sequence[str]) -> None:
+    """Makes shards of a data set."""
+    about = (
+        "Makes shards of a data set: parts that `fit` and `score` take one after the other. With --run they are made "
+        "to be scored by that model, otherwise to train one, with the settings given here."
+    )
+    parser = command_parser("encode", about, out="the folder of shards (default: shards)")
+    parser.add_argument("data", metavar="DATA", type=Path, help="folder of the tables")
+    parser.add_argument("--shards", metavar="N", type=int, required=True, help="how many; memory holds two of them")
+    parser.add_argument("--run", metavar="RUN", help="a run folder: encode all accounts as this model needs them")
+    parser.add_argument(
+        "--spark",
+        metavar="MASTER",
+        nargs="?",
+        const="",
+        help="let Spark deal and encode; the tables are Parquet then, as files or folders (default: as Spark is set)",
+    )
+    parser.add_argument("--preset", choices=PRESETS, default="default", help="the settings to start from")
+    add_settings(parser)
+    arguments = parser.parse_args(argv)
+    out = arguments.out or Path("shards")
+    config, encoding = chosen_settings(arguments, PRESETS[arguments.preset]()), None
+    if arguments.run is not None:
+        from hanjax import api
+
+        if given(arguments, PanelConfig) or arguments.config:
+            raise ConfigError("--run: a trained model keeps its settings. Leave the others out.")
+        run = api.load(arguments.run)
+        config, encoding = run.config.panel, run.encoding
+    make = _encode_here if arguments.spark is None else _encode_with_spark
+    made = make(arguments, config, encoding=encoding, out=out, shards=arguments.shards)
+    for row in made.left_out:
+        print(f"left out: {row.table}, {row.reason}: {row.rows:,}")
+    print(made)
+
+
+def _encode_here(arguments: Any, config: Config | PanelConfig, *, shards: int, **how: Any) -> Any:
+    """Shards of tables that memory holds, though not their panel."""
+    from tqdm import tqdm
+
+    from hanjax import api
+    from hanjax.data.sharding import deal_tables, encode_parts
+    from hanjax.data.tables import check
+
+    tables, panel = api.read(arguments.data), config.panel if isinstance(config, Config) else config
+    check(tables, panel)  # a part does not know that an individual also stands in another one
+    parts = deal_tables(tables, shards, account=dict(panel.columns).get("account_id", "account_id"))
+
+    def each(function: Any, count: int) -> list[Any]:
+        return [function(number) for number in tqdm(range(count), desc="encoding", unit="shard")]
+
+    return encode_parts(parts, config=config, each=each, **how)
+
+
+def _encode_with_spark(arguments: Any, config: Config | PanelConfig, **how: Any) -> Any:
+    """Shards of tables that no memory holds."""
+    try:
+        from pyspark.sql import SparkSession  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise ConfigError("--spark: is not installed. Install it with `pip install 'hanjax[spark]'`.") from None
+    from hanjax.data.frames import OPTIONAL
+    from hanjax.spark import encode_spark
+
+    tables: dict[str, Path] = {}
+    for name in ("events", "individuals", "accounts", "account_features", "folds"):
+        paths = [path for path in (arguments.data / f"{name}.parquet", arguments.data / name) if path.exists()]
+        if paths:
+            tables[name] = paths[0]
+        elif name not in OPTIONAL:
+            raise DataError(f"{arguments.data}: there is no {name}.parquet, and no folder {name} of such files.")
+    builder = SparkSession.builder.appName("hanjax encode")
+    spark = (builder.master(arguments.spark) if arguments.spark else builder).getOrCreate()
+    return encode_spark(spark, **tables, config=config, **how)

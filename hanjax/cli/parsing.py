@@ -13,11 +13,20 @@ PRESETS = {"default": Config, "paper": Config.paper, "recommended": Config.recom
 """Settings to start from, by name."""
 
 
-def command_parser(command: str, about: str, *, out: str) -> argparse.ArgumentParser:
-    """The parser of a command, with the options that all have; ``out`` says what is written there."""
+def command_parser(command: str, about: str, *, out: str | None, settings: bool = True) -> argparse.ArgumentParser:
+    """The parser of a command, with the options that most have.
+
+    Args:
+        command: its name.
+        about: what it does.
+        out: what ``--out`` is for; None if it writes nothing.
+        settings: whether a file of settings can be given.
+    """
     parser = argparse.ArgumentParser(prog=f"hanjax {command}", description=about)
-    parser.add_argument("--config", metavar="FILE", help="settings as JSON or TOML; options override them")
-    parser.add_argument("--out", metavar="DIR", type=Path, help=out)
+    if settings:
+        parser.add_argument("--config", metavar="FILE", help="settings as JSON or TOML; options override them")
+    if out is not None:
+        parser.add_argument("--out", metavar="DIR", type=Path, help=out)
     return parser
 
 

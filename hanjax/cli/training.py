@@ -1,21 +1,34 @@
 """Commands that train: fit, sweep, walk-forward and calibrate."""
 
 import argparse
+import json
 import random
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hanjax.cli.parsing import PRESETS, add_settings, chosen_run, chosen_settings, command_parser, run_and_data
 from hanjax.config import Config
-from hanjax.errors import RunError
+from hanjax.errors import ConfigError, RunError
 from hanjax.options import varied
+from hanjax.settings import build, read_settings
+
+if TYPE_CHECKING:
+    from hanjax.tabular import Tabular
 
 
 def fit(argv: Sequence[str]) -> None:
     """Trains a model."""
     parser = command_parser("fit", "Trains a model on a data set.", out="the run folder (default: run)")
-    parser.add_argument("data", metavar="DATA", help="folder of the tables")
+    parser.add_argument("data", metavar="DATA", help="folder of the tables, or of shards")
+    parser.add_argument(
+        "--model", metavar="NAME", help="a tabular model instead of the network, such as random_forest or xgboost"
+    )
+    parser.add_argument("--model-options", metavar="JSON", help="its library's own parameters: '{\"max_depth\": 4}'")
+    parser.add_argument(
+        "--model-settings", metavar="FILE", help="what else there is to say of it (grid, segments, ...): JSON or TOML"
+    )
     parser.add_argument("--resume", action="store_true", help="continue an interrupted training, to the same bits")
     parser.add_argument("--devices", metavar="N", type=int, default=1, help="devices, or cores, to deal a step among")
     parser.add_argument(
@@ -27,17 +40,45 @@ def fit(argv: Sequence[str]) -> None:
     parser.add_argument("--coordinator", metavar="HOST:PORT", help="address of the first process")
     parser.add_argument("--processes", metavar="N", type=int, help="how many there are")
     parser.add_argument("--process", metavar="I", type=int, help="which this one is, from 0")
-    parser.add_argument("--preset", choices=PRESETS, default="default", help="the settings to start from")
+    parser.add_argument(
+        "--preset", choices=PRESETS, help="the settings to start from (default: default; of shards, theirs)"
+    )
     add_settings(parser)
     arguments = parser.parse_args(argv)
-    config = chosen_settings(arguments, PRESETS[arguments.preset]())
-    out = arguments.out or Path("run")
+    config = chosen_settings(arguments, _start(arguments))
+    model, out = _tabular(arguments), arguments.out or Path("run")
     if arguments.distributed:
         _join(arguments)
     devices = None if arguments.distributed else arguments.devices
-    train(arguments.data, out, config, resume=arguments.resume, devices=devices)
+    train(arguments.data, out, config, model=model, resume=arguments.resume, devices=devices)
     if not arguments.process:  # one of several is enough to say so
         print(f"Next: {shlex.join(['hanjax', 'evaluate', str(out), arguments.data])}")
+
+
+def _start(arguments: argparse.Namespace) -> Config:
+    """The settings to start from; shards know with which they were made."""
+    from hanjax.api.given import shards_in
+
+    if arguments.preset is None and (shards := shards_in(arguments.data)) is not None:
+        return shards.training or Config()
+    return PRESETS[arguments.preset or "default"]()
+
+
+def _tabular(arguments: argparse.Namespace) -> "Tabular | None":
+    """The tabular model that was asked for; None for the network."""
+    if arguments.model is None:
+        if arguments.model_options or arguments.model_settings:
+            raise ConfigError("--model-options, --model-settings: they are those of a tabular model. Name a --model.")
+        return None
+    from hanjax.tabular import Tabular
+
+    settings = read_settings(arguments.model_settings) if arguments.model_settings else {}
+    if arguments.model_options:
+        try:
+            settings["options"] = json.loads(arguments.model_options)
+        except ValueError as error:
+            raise ConfigError(f"--model-options: not valid JSON ({error}).") from None
+    return build(Tabular, "model", {**settings, "algorithm": arguments.model})
 
 
 def _join(arguments: argparse.Namespace) -> None:
@@ -97,11 +138,19 @@ def sweep(argv: Sequence[str]) -> None:
         print(f"Next: {shlex.join(['hanjax', 'evaluate', str(best), arguments.data])}")
 
 
-def train(data: str | Path, out: Path, config: Config, *, resume: bool, devices: int | None = 1) -> None:
+def train(
+    data: str | Path,
+    out: Path,
+    config: Config,
+    *,
+    model: "Tabular | None" = None,
+    resume: bool,
+    devices: int | None = 1,
+) -> None:
     """Trains a model and says what came out."""
     from hanjax import api
 
-    run = api.fit(data, out, config=config, resume=resume, progress=True, devices=devices)
+    run = api.fit(data, out, config=config, model=model, resume=resume, progress=True, devices=devices)
     print(f"{out}: {run}")
 
 

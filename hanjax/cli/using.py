@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from hanjax.cli.parsing import chosen_run, command_parser, run_and_data
+from hanjax.cli.showing import as_text, save, without_screen
 from hanjax.errors import ConfigError, RunError
 
 
 def score(argv: Sequence[str]) -> None:
     """Writes accounts.parquet and individuals.parquet."""
     from hanjax import api
+    from hanjax.api.given import shards_in
 
     about = "Scores accounts and individuals."
     parser = command_parser("score", about, out="where (default: scores in the run folder)")
@@ -23,6 +25,12 @@ def score(argv: Sequence[str]) -> None:
     )
     arguments = parser.parse_args(argv)
     run, out = chosen_run(arguments), arguments.out or Path(arguments.run) / "scores"
+    if shards_in(arguments.data) is not None:
+        if arguments.append or arguments.as_of:
+            raise ConfigError("--append, --as-of: shards are scored at every cut-off, anew.")
+        written = api.score(run, arguments.data, raw=arguments.raw, out=out, progress=True)
+        print(f"{out}: {written.accounts:,} scores of accounts, {written.individuals:,} of individuals, in files")
+        return
     if arguments.as_of is None:
         found = api.append_scores(run, arguments.data, out, raw=arguments.raw, anew=not arguments.append, progress=True)
         scores = found.scores
@@ -62,9 +70,8 @@ def show_evaluation(run: Any, data: str | Path, out: Path | None, **given: Any) 
     result = api.evaluate(run, data, progress=True, **given)
     print(f"On accounts that training has not seen:\n{result}")
     if result.metrics["conversions"]:
-        table = lambda frame: frame.to_string(index=False, float_format="{:.4f}".format, na_rep="-")
-        print(f"\nIntervals (95 %, by resampling accounts):\n{table(result.intervals())}")
-        print(f"\nHow much likelier than all:\n{table(result.lift())}")
+        print(f"\nIntervals (95 %, by resampling accounts):\n{as_text(result.intervals())}")
+        print(f"\nHow much likelier than all:\n{as_text(result.lift())}")
     if out:
         result.write(out)
         print(f"{out}: the tables behind these figures, and those of gains, calibration, lead time and sizes")
@@ -74,21 +81,26 @@ def show_evaluation(run: Any, data: str | Path, out: Path | None, **given: Any) 
 def rank(argv: Sequence[str]) -> None:
     """Prints and writes whom to call, and why now."""
     from hanjax import api
+    from hanjax.run import Run
     from hanjax.scoring.allocation import allocate
 
     about = "Ranks accounts by probability, each with its individuals, beside the week before."
     parser = command_parser("rank", about, out="where (default: ranking in the run folder)")
     run_and_data(parser)
     parser.add_argument("--as-of", metavar="DATE", help="at the start of the week that holds this date (default: now)")
-    parser.add_argument("--influence", metavar="N", type=int, default=10, help="individuals' influence, of N accounts")
+    parser.add_argument(
+        "--influence", metavar="N", type=int, help="individuals' influence, of N accounts (default: 10 of a network)"
+    )
     parser.add_argument("--calls", metavar="N", type=int, help="calls that can be made, by each owner if there are any")
     parser.add_argument("--owner", metavar="COLUMN", help="column of the accounts that says whose they are")
     parser.add_argument("--per-account", metavar="N", type=int, default=1, help="most calls to an account (default: 1)")
     parser.add_argument("--threshold", metavar="P", type=float, help="list the accounts that have reached it, and when")
     arguments = parser.parse_args(argv)
     run, out = chosen_run(arguments), arguments.out or Path(arguments.run) / "ranking"
-    data = api.read(arguments.data)
-    ranking = api.rank(run, data, as_of=arguments.as_of, influence=arguments.influence, progress=True)
+    data, influence = api.read(arguments.data), arguments.influence
+    if influence is None:
+        influence = 10 if isinstance(run, Run) else 0
+    ranking = api.rank(run, data, as_of=arguments.as_of, influence=influence, progress=True)
     tables = {"accounts": ranking.accounts, "individuals": ranking.individuals}
     print(ranking)
     if arguments.calls is not None:
@@ -136,19 +148,17 @@ def report(argv: Sequence[str]) -> None:
     parser = command_parser("report", about, out="the file (default: report.html in the run folder)")
     run_and_data(parser)
     parser.add_argument("--accounts", metavar="N", type=int, default=3, help="how many accounts are shown closely")
+    parser.add_argument("--aspects", metavar="FILE", help="adds reasons: which inputs make up growth, usage and so on")
     arguments = parser.parse_args(argv)
     out = arguments.out or Path(arguments.run) / "report.html"
-    written = api.write_report(chosen_run(arguments), arguments.data, out, accounts=arguments.accounts, progress=True)
+    given = dict(accounts=arguments.accounts, aspects=arguments.aspects)
+    written = api.write_report(chosen_run(arguments), arguments.data, out, **given, progress=True)
     print(f"{written}: open it in a browser")
 
 
 def plot(argv: Sequence[str]) -> None:
     """Draws trajectories and the course of training."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
+    without_screen()
     from hanjax import api
     from hanjax import plot as draw
 
@@ -169,9 +179,8 @@ def plot(argv: Sequence[str]) -> None:
         axes = draw.trajectory(scores, account, converted_at=converted_at.get(account))
         name = re.sub(r"[^\w.-]", "_", str(account))  # an id may hold what a file's name may not
         drawn.append(f"account-{name}.png")
-        axes.figure.savefig(out / drawn[-1], dpi=150, bbox_inches="tight")
-        plt.close(axes.figure)
-    axes = draw.history(run.history)
-    axes.figure.savefig(out / "history.png", dpi=150, bbox_inches="tight")
-    plt.close(axes.figure)
-    print(f"{out}: {', '.join([*drawn, 'history.png'])}")
+        save(axes, out / drawn[-1])
+    if run.history is not None:  # a tabular model is trained at once
+        drawn.append("history.png")
+        save(draw.history(run.history), out / drawn[-1])
+    print(f"{out}: {', '.join(drawn)}")

@@ -1,6 +1,7 @@
 """Scoring: the champion, the features as of now, a look at drift before anything is scored, scores and their reasons."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,7 +84,7 @@ def score(workflow: Workflow, *, as_of: Any = None, say: Say | None = None) -> S
 
     Example:
         >>> from hanjax.simulation.company import simulate_company, write_company
-        >>> from hanjax.workflow import Workflow, score, train
+        >>> from hanjax.workflow import MonitorSettings, Workflow, score, train
         >>> folder = write_company(simulate_company(accounts=60, weeks=60), "company")
         >>> workflow = Workflow(
         ...     name="propensity", problem="account propensity", owner="Ann", data="company",
@@ -102,7 +103,7 @@ def score(workflow: Workflow, *, as_of: Any = None, say: Say | None = None) -> S
     log = check(tables, run.config.panel)
     moment, cutoff = _when(run, log, workflow.score.as_of if as_of is None else as_of)
     steps = Steps(say, workflow.path("scores", f"{cutoff:%Y-%m-%d}"))
-    steps.folder.mkdir(parents=True, exist_ok=True)
+    _make_room(steps.folder)
     steps.done("champion", f"version {entry.version} of {entry.name}: {run!r}")
     candidates = candidates_of(workflow, tables, log, run.config.panel, moment, cutoff)
     if candidates is not None:
@@ -127,6 +128,15 @@ def score(workflow: Workflow, *, as_of: Any = None, say: Say | None = None) -> S
     ranking.to_csv(steps.folder / "ranking.csv", index=False)
     _write_about(steps.folder, entry, cutoff, found, len(ranking), missed)
     return Scoring(entry, cutoff, steps.folder, scores, ranking, missed, found)
+
+
+def _make_room(folder: Path) -> None:
+    """Takes away the scores of an earlier scoring as of the same date: where drift stops this one, there are none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("accounts.parquet", "individuals.parquet", "ranking.csv", "not_scored.csv", "scoring.json"):
+        (folder / name).unlink(missing_ok=True)
+    for name in ("reasons", "monitoring"):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _when(run: AnyRun, log: Log, date: Any) -> tuple[pd.Timestamp, pd.Timestamp]:

@@ -24,7 +24,7 @@ def test_features_are_those_known_before_the_week_of_each_outcome(tmp_path):
     source = places.company().sources["headcount"]
     seen = 0
     for row in labels.table.sample(30, random_state=0).itertuples():
-        sunday = row.as_of.normalize() - pd.Timedelta(days=(row.as_of.dayofweek + 1) % 7)
+        sunday = row.as_of.normalize() - pd.Timedelta(days=(row.as_of.day_of_week + 1) % 7)
         known = source[(source["account_id"] == row.account_id) & (source["known_at"] < sunday)]
         known = known[known["day"] < sunday].sort_values("day")
         mine = found[(found["account_id"] == row.account_id) & (found["known_at"] == sunday - pd.Timedelta("1us"))]
