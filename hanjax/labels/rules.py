@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from hanjax.data.times import check_timezone
-from hanjax.errors import ConfigError
 from hanjax.settings import check_names, check_types, read_settings, require, setting
 
 KINDS = ("new", "add-on", "renewal")

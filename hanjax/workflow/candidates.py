@@ -58,7 +58,8 @@ def candidates_of(
     now = table.reindex(columns=outcomes.columns).assign(as_of=cutoff).astype(outcomes.dtypes.to_dict())
     past = outcomes[outcomes["label"].notna()]
     before = cutoffs_of(log, past["as_of"], config) < cutoff.tz_convert("UTC").as_unit("us").value
-    outcomes = pd.concat([past[before], now], ignore_index=True) if before.any() else now
+    known: list[pd.DataFrame] = [past.loc[before], now]
+    outcomes = pd.concat(known, ignore_index=True) if before.any() else now
     return Candidates(table, keys, tables._replace(outcomes=outcomes))
 
 
@@ -74,6 +75,7 @@ def _open(labels: Labels, keys: list[str]) -> pd.DataFrame:
 
 def _everybody(labels: Labels, keys: list[str], log: Log) -> pd.DataFrame:
     """One row a unit that ever had an opportunity, and one of each account that never had."""
-    table = labels.table[[*keys, *labels.rule.segments]].drop_duplicates(keys, keep="last")
+    names = [*keys, *labels.rule.segments]
+    table: pd.DataFrame = labels.table.loc[:, names].drop_duplicates(keys, keep="last")
     others = log.account_ids[~log.account_ids.isin(table["account_id"])]
     return pd.concat([table, pd.DataFrame({"account_id": others})], ignore_index=True)

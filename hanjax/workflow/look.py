@@ -47,7 +47,8 @@ def look_over(workflow: Workflow) -> Looked:
 
     Example:
         >>> from hanjax.workflow import Workflow, look_over
-        >>> workflow = Workflow(name="p", problem="who buys", owner="Ann", data="nowhere", models={"n": {"network": {}}})
+        >>> models = {"network": {"network": {}}}
+        >>> workflow = Workflow(name="p", problem="who buys", owner="Ann", data="nowhere", models=models)
         >>> print(look_over(workflow).problems[0])
         nowhere: there is no such folder. It should hold events, individuals and accounts.
     """

@@ -1,4 +1,4 @@
-"""Scoring: the champion, the features as of now, a look at drift before anything is scored, scores and their reasons."""
+"""Scoring: the champion, features as of now, a look at drift before anything is scored, scores and their reasons."""
 
 import json
 import shutil
@@ -156,7 +156,9 @@ def _featured(workflow: Workflow, entry: Entry, run: AnyRun, tables: Tables, log
     if not trained:
         return tables
     if workflow.features is None:
-        raise RunError(f"features: version {entry.version} of {entry.name} was trained on {', '.join(trained)}. Name them.")
+        raise RunError(
+            f"features: version {entry.version} of {entry.name} was trained on {', '.join(trained)}. Name them."
+        )
     mart = mart_of(workflow, tables, run.config.panel, names=trained)
     now = versions_of(mart)
     changed = [name for name, version in trained.items() if now.get(name) != version]
@@ -180,9 +182,8 @@ def _watched(
             "monitor.on, or score without."
         )
     given = workflow.monitor
-    found = monitor(
-        run, tables, as_of=cutoff, reference=Reference.read(entry.folder), alpha=given.alpha, least=given.least
-    )
+    rules = dict(alpha=given.alpha, least=given.least, resamples=given.resamples)
+    found = monitor(run, tables, as_of=cutoff, reference=Reference.read(entry.folder), **rules)
     page = found.write(steps.folder / "monitoring")
     alarms = len(found.drift.alarms)
     first = f": {found.drift.alarms[0]}" if alarms else ""
@@ -217,9 +218,7 @@ def _with_reasons(
     folder = steps.folder / "reasons"
     if isinstance(run, Run):
         # An outcome is asked once, so that the cut-off before says nothing of it.
-        found = explain_scores(
-            run, tables, aspects=workflow.aspects_of, as_of=cutoff, previous=tables.outcomes is None
-        )
+        found = explain_scores(run, tables, aspects=workflow.aspects_of, as_of=cutoff, previous=tables.outcomes is None)
         found.write(folder)
         steps.done("reasons", f"{', '.join(found.aspects)}; {folder}")
         return _beside(ranking, found.table[["account_id", "probability", "action", "sentence"]])
@@ -232,12 +231,12 @@ def _with_reasons(
     shares = shares[shares["cutoff"] == shares["cutoff"].max()]
     folder.mkdir(exist_ok=True)
     shares.to_csv(folder / "components.csv", index=False)
-    steps.done("reasons", f"shares of {', '.join(run.tabular.components)}; {folder}")
+    steps.done("reasons", f"shares of {', '.join(shares['aspect'].unique())}; {folder}")
     return ranking
 
 
 def _beside(ranking: pd.DataFrame, reasons: pd.DataFrame) -> pd.DataFrame:
-    """Joins reasons, which know their account alone, to its rows in order of the scores: equal ones have equal reasons."""
+    """Joins reasons, which know their account alone, to its rows in order of scores: equal ones have equal reasons."""
     keyed = []
     for table in (ranking, reasons):
         table = table.sort_values("probability", ascending=False, kind="stable")

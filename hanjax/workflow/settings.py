@@ -78,6 +78,7 @@ class MonitorSettings:
     on: bool = setting(True, "whether a reference is kept, and looked at")
     alpha: float = setting(0.01, "in which share of reports drift may be an alarm by chance")
     least: float = setting(0.0, "a population stability index below which a distribution is a warning at most")
+    resamples: int = setting(500, "how many times accounts are drawn, by which it is said what chance does")
     periods: int | None = setting(None, "last cut-offs of the training that later data are held against; none: all")
     on_drift: Literal["stop", "warn"] = setting("stop", "at an alarm nothing is scored, or it is said alone")
 
@@ -85,6 +86,7 @@ class MonitorSettings:
         """Checks each value."""
         check_types(self)
         require(0 < self.alpha < 1, "alpha", self.alpha, "a share between 0 and 1")
+        require(self.resamples >= 20, "resamples", self.resamples, "at least 20")
         require(self.periods is None or self.periods >= 1, "periods", self.periods, "at least 1, or none")
 
 
@@ -131,7 +133,7 @@ class Workflow:
     )
     monitor: MonitorSettings = dataclasses.field(
         default_factory=MonitorSettings,
-        metadata={"help": "drift before scoring: on, alpha, least, periods, on_drift"},
+        metadata={"help": "drift before scoring: on, alpha, least, resamples, periods, on_drift"},
     )
     out: str = setting("out", "folder of everything else")
 
@@ -232,9 +234,7 @@ def read_workflow(path: str | Path) -> Workflow:
         raise ConfigError(f"{path}: {', '.join(missing)}: expected a setting of this name, and there is none.")
     given = {name: value for name, value in stored.items() if name not in _NESTED}
     given = {name: getattr(Workflow, name, None) for name in ("out", "gold", "registry")} | given
-    for name in _FILES:
-        if isinstance(given.get(name), str):
-            given[name] = str(folder / given[name])
+    given |= _placed(folder, given, _FILES)
     for name, kind in (("score", ScoreSettings), ("monitor", MonitorSettings)):
         if name in stored:
             given[name] = build(kind, name, stored[name])
@@ -248,16 +248,18 @@ def _features(folder: Path, stored: Any) -> FeatureSettings:
     require(isinstance(stored, dict), "features", stored, "a group of settings")
     missing = [name for name in ("file", "sources") if name not in stored]
     require(not missing, "features", stored, " and ".join(missing) + " too")
-    found = dict(stored)
-    for name in ("file", "store"):
-        if isinstance(found.get(name), str):
-            found[name] = str(folder / found[name])
+    found = stored | _placed(folder, stored, ("file", "store"))
     if isinstance(found["sources"], dict):
         found["sources"] = {
-            name: {**one, "file": str(folder / one["file"])} if isinstance(one, dict) and "file" in one else one
+            name: one | _placed(folder, one, ("file",)) if isinstance(one, dict) else one
             for name, one in found["sources"].items()
         }
     return build(FeatureSettings, "features", found)
+
+
+def _placed(folder: Path, given: dict[str, Any], names: tuple[str, ...]) -> dict[str, str]:
+    """The paths among some settings, found from a folder."""
+    return {name: str(folder / path) for name in names if isinstance(path := given.get(name), str)}
 
 
 def _plain(value: Any) -> Any:

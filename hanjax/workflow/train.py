@@ -157,9 +157,7 @@ def config_of(workflow: Workflow, model: str) -> Config:
     return config
 
 
-def _fitted(
-    workflow: Workflow, tables: Tables, digest: str, steps: Steps
-) -> tuple[dict[str, AnyRun], tuple[str, ...]]:
+def _fitted(workflow: Workflow, tables: Tables, digest: str, steps: Steps) -> tuple[dict[str, AnyRun], tuple[str, ...]]:
     """Every model, by its name, and the names of those that were there already."""
     runs: dict[str, AnyRun] = {}
     kept = []

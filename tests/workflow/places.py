@@ -39,6 +39,7 @@ SETTINGS = {
     },
     "config": {"train": {"test": 0.3}},
     "models": {"tree": TREE},
+    "monitor": {"resamples": 30},
 }
 
 

@@ -1,5 +1,8 @@
 """The circle: trained, scored, trained again and challenged; drift, changed history and changed features stop it."""
 
+# pyright: reportOptionalMemberAccess=false, reportGeneralTypeIssues=false, reportCallIssue=false
+
+import dataclasses
 import json
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from hanjax.data.tables import check
 from hanjax.errors import DataError, RunError
 from hanjax.labels import make_labels, read_gold
 from hanjax.registry import Registry
-from hanjax.workflow import look_over, read_workflow, score, train
+from hanjax.workflow import MonitorSettings, look_over, read_workflow, score, train
 from hanjax.workflow.material import mart_of, with_features
 from tests.workflow import places
 
@@ -79,7 +82,8 @@ def test_candidates_are_the_open_opportunities(first):
 def test_past_scores_know_nothing_of_what_came_later(first):
     """As of an earlier date the candidates are those that were open then, and later rows change no score."""
     file, _, _ = first
-    found = score(read_workflow(file), as_of="2022-03-06")
+    workflow = dataclasses.replace(read_workflow(file), monitor=MonitorSettings(on=False))
+    found = score(workflow, as_of="2022-03-06")
     given = places.company().opportunities
     day = pd.Timestamp("2022-03-06", tz="UTC")
     was_open = (given["created_at"] <= day) & ~(given["closed_at"] <= day) & (given["kind"] == "new")
@@ -100,9 +104,10 @@ def test_nothing_is_trained_twice_and_a_new_best_challenges(again):
     registry = Registry(again.parent / "registry")
     assert registry.aliases("propensity")["champion"] == found.champion == (2 if found.decision.promote else 1)
     assert found.decision.reason in registry.history("propensity")[-2 if found.decision.promote else -1]["reason"]
-    assert found.decision.table["measure"].tolist() == pd.read_csv(
-        again.parent / "out" / "training" / "challenge.csv"
-    )["measure"].tolist()
+    assert (
+        found.decision.table["measure"].tolist()
+        == pd.read_csv(again.parent / "out" / "training" / "challenge.csv")["measure"].tolist()
+    )
     places.write(again.parent, models={"parts": places.PARTS, "tree": places.TREE}, measure="log_loss")
     both = train(read_workflow(again))
     assert both.kept == ("parts", "tree") and both.entry.version in (1, 2) and both.decision is None
@@ -154,7 +159,7 @@ def test_drift_stops_the_scores(again, capsys):
     assert "nothing is scored" in capsys.readouterr().out and (folder / "monitoring" / "monitoring.html").exists()
     assert not (folder / "accounts.parquet").exists()
     assert json.loads((folder / "scoring.json").read_text())["scored"] is None
-    places.write(again.parent, features=without_store(), monitor={"on_drift": "warn"})
+    places.write(again.parent, features=without_store(), monitor={"on_drift": "warn", "resamples": 30})
     assert main(["run", str(again), "--only", "score"]) == 0
     assert (folder / "accounts.parquet").exists() and "alarm" in capsys.readouterr().out
 
@@ -199,12 +204,15 @@ def test_commands_say_what_is_wrong(again, capsys):
 
 
 def test_every_account_can_be_a_candidate(again):
-    places.write(again.parent, models={"parts": places.PARTS}, score={"candidates": "accounts", "reasons": False})
+    wanted = {"candidates": "accounts", "reasons": False}
+    places.write(again.parent, score=wanted, monitor={"on": False})
     found = score(read_workflow(again))
     seen = places.company().opportunities.query("kind == 'new'").groupby("account_id")["region"].nunique()
     sizes = found.ranking.groupby("account_id").size()
     assert len(sizes) + found.not_scored["account_id"].nunique() >= 80 > len(seen)
-    assert sizes.reindex(seen.index).fillna(0).sum() <= seen.sum() and sizes.drop(seen.index, errors="ignore").eq(1).all()
+    assert (
+        sizes.reindex(seen.index).fillna(0).sum() <= seen.sum() and sizes.drop(seen.index, errors="ignore").eq(1).all()
+    )
 
 
 def test_without_opportunities_accounts_are_scored_by_conversions(tmp_path):
@@ -232,6 +240,7 @@ def test_data_with_tables_that_the_workflow_makes_are_refused(again):
         train(read_workflow(again))
 
 
+@pytest.mark.slow
 def test_a_network_is_trained_and_explained(tmp_path):
     models = {"network": {"network": places.TINY}}
     workflow = read_workflow(places.place(tmp_path, models=models, features=None, monitor={"on": False}))

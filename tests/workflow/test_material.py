@@ -25,8 +25,9 @@ def test_features_are_those_known_before_the_week_of_each_outcome(tmp_path):
     seen = 0
     for row in labels.table.sample(30, random_state=0).itertuples():
         sunday = row.as_of.normalize() - pd.Timedelta(days=(row.as_of.day_of_week + 1) % 7)
-        known = source[(source["account_id"] == row.account_id) & (source["known_at"] < sunday)]
-        known = known[known["day"] < sunday].sort_values("day")
+        since = source[["day", "known_at"]].max(axis=1)  # where known_at is empty, a row was known at its day
+        known = source.loc[(source["account_id"] == row.account_id) & (since < sunday)].sort_values("day")
+        known = known.loc[known["employees"].notna()]
         mine = found[(found["account_id"] == row.account_id) & (found["known_at"] == sunday - pd.Timedelta("1us"))]
         assert len(mine) == 1
         wanted = known["employees"].iloc[-1] if len(known) else np.nan

@@ -9,6 +9,7 @@ from hanjax.config import Config
 from hanjax.errors import ConfigError
 from hanjax.features import Source
 from hanjax.labels import AccountPropensity
+from hanjax.tabular import Tabular
 from hanjax.workflow import MonitorSettings, ScoreSettings, read_workflow
 from tests.workflow.places import FEATURES, SETTINGS, TREE, write
 
@@ -36,11 +37,13 @@ def test_json_and_yaml_say_the_same(tmp_path):
 
 
 def test_defaults_and_dates_without_quotes(tmp_path):
-    found = read_workflow(write(tmp_path))
+    file = tmp_path / "workflow.yaml"
+    file.write_text(yaml.safe_dump({name: value for name, value in SETTINGS.items() if name != "monitor"}))
+    found = read_workflow(file)
     assert found.score == ScoreSettings() and found.monitor == MonitorSettings() and found.measure == "auc"
-    text = (tmp_path / "workflow.yaml").read_text() + "score: {as_of: 2022-05-01}\nmonitor: {alpha: 0.05}\n"
-    (tmp_path / "workflow.yaml").write_text(text)
-    found = read_workflow(tmp_path / "workflow.yaml")
+    text = file.read_text() + "score: {as_of: 2022-05-01}\nmonitor: {alpha: 0.05}\n"
+    file.write_text(text)
+    found = read_workflow(file)
     assert found.score.as_of == "2022-05-01" and found.monitor.alpha == 0.05
 
 
@@ -49,7 +52,7 @@ def test_models_take_the_shared_settings_and_their_own(tmp_path):
     found = read_workflow(write(tmp_path, models=models, config={"train": {"test": 0.3, "epochs": 2}}))
     assert found.settings == Config().replace(test=0.3, epochs=2) == found.settings_of("plain")
     assert found.settings_of("long").train.epochs == 9 and found.tabular_of("long") is None
-    assert found.tabular_of("tree").options == {"max_depth": 1}
+    assert found.tabular_of("tree") == Tabular("decision_tree", options={"max_depth": 1})
 
 
 @pytest.mark.parametrize(
