@@ -55,10 +55,10 @@ def check_names(given: Iterable[str], known: Iterable[str], where: str) -> None:
 
 
 def read_settings(path: str | Path) -> dict[str, Any]:
-    """What a JSON or TOML file says, unchecked.
+    """What a JSON, TOML or YAML file says, unchecked.
 
     Args:
-        path: the file; one whose name ends in .toml is TOML.
+        path: the file; TOML if its name ends in .toml, YAML if in .yaml or .yml, JSON otherwise.
 
     Returns:
         A dictionary, as nested as the file.
@@ -67,16 +67,28 @@ def read_settings(path: str | Path) -> dict[str, Any]:
         ConfigError: if there is no such file, or it cannot be read.
     """
     path = Path(path)
-    toml = path.suffix == ".toml"
+    kind = {".toml": "TOML", ".yaml": "YAML", ".yml": "YAML"}.get(path.suffix, "JSON")
     try:
         text = path.read_text(encoding="utf-8")
-        stored = tomllib.loads(text) if toml else json.loads(text)
+        stored = _parsed(text, kind)
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file.") from None
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: not valid {'TOML' if toml else 'JSON'} ({error}).") from None
+        raise ConfigError(f"{path}: not valid {kind} ({error}).") from None
     require(isinstance(stored, dict), str(path), stored, "a group of settings")
     return stored
+
+
+def _parsed(text: str, kind: str) -> Any:
+    """What a text holds; raises a ValueError if it is not of its kind."""
+    if kind != "YAML":
+        return tomllib.loads(text) if kind == "TOML" else json.loads(text)
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(error) from None
 
 
 def build(kind: Any, part: str, values: dict[str, Any]) -> Any:

@@ -41,7 +41,8 @@ ALLOWED = {
     "api": BASE | {*LIBRARY, *WINGS},
     "population": BASE | {*LIBRARY, *WINGS, "api"},
     "scorer": BASE | {*LIBRARY, *WINGS, "api"},
-    **{name: BASE | {*LIBRARY, *WINGS, "api", "population"} | FRONT for name in FRONT},
+    "workflow": BASE | {*LIBRARY, *WINGS, "api"},
+    **{name: BASE | {*LIBRARY, *WINGS, "api", "population", "workflow"} | FRONT for name in FRONT},
     "__main__": FRONT,
 }
 """The rule: what the modules of each part may import. A new part has to be added here."""

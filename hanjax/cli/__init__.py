@@ -12,6 +12,7 @@ from hanjax.cli.reasons import explain, segments
 from hanjax.cli.registering import registry
 from hanjax.cli.training import calibrate, fit, sweep, walk_forward
 from hanjax.cli.using import check, evaluate, plot, rank, report, score
+from hanjax.cli.working import run
 from hanjax.errors import HanjaxError
 
 HELP = """usage: hanjax COMMAND ...
@@ -47,6 +48,7 @@ Scores
   report            write one page about a model: who is hot and why, and how good it is
 
 At work
+  run               train and score as a file says: labels, features, models, champion, drift, scores, reasons
   monitor           watch for drift and for worse scores; ends with a status for schedulers
   registry          keep versions of models: champion, challenger, history, and a catalog of scores
   impact            say what a score was worth to those whom it gave priority
@@ -99,6 +101,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int | None]] = {
     command.__name__.replace("_", "-"): command
     for command in (
         demo, simulate, simulate_company, describe, labels, features, encode, fit, sweep, walk_forward, calibrate,
-        evaluate, compare, check, score, rank, explain, segments, plot, report, monitor, registry, impact, reproduce,
+        evaluate, compare, check, score, rank, explain, segments, plot, report, monitor, registry, impact, run,
+        reproduce,
     )
 }  # fmt: skip

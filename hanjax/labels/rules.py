@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 from hanjax.data.times import check_timezone
-from hanjax.errors import ConfigError
 from hanjax.settings import check_names, check_types, read_settings, require, setting
 
 KINDS = ("new", "add-on", "renewal")
@@ -285,21 +284,7 @@ def load_rule(path: str | Path) -> Rule:
         >>> load_rule(path).scenarios
         ('renewal',)
     """
-    path = Path(path)
-    return rule_of(_read_yaml(path) if path.suffix in (".yaml", ".yml") else read_settings(path))
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file.") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: not valid YAML ({error}).") from None
-    require(isinstance(stored, dict), str(path), stored, "a group of settings")
-    return stored
+    return rule_of(read_settings(path))
 
 
 def _is_day(text: str) -> bool:
