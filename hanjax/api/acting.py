@@ -113,7 +113,7 @@ def _end(log: Log) -> pd.Timestamp:
     if log.outcomes is not None:
         last = log.observed_to[log.outcomes.account]
         asked = log.outcomes.cutoff[log.outcomes.cutoff <= last]
-        return pd.Timestamp(int(asked.max(initial=last.min())), unit="us", tz="UTC")
+        return pd.Timestamp(int((asked if len(asked) else last).max()), unit="us", tz="UTC")
     waiting = log.converted_at == NEVER
     return pd.Timestamp(int(log.observed_to[waiting if waiting.any() else slice(None)].max()), unit="us", tz="UTC")
 

@@ -20,7 +20,7 @@ from hanjax.explain.game import Played, fill_of, play
 from hanjax.explain.inputs import input_values, inputs_of, with_data
 from hanjax.explain.levels import Reference, ScoreScale, distribution, levels_of, quartiles_of, score_of
 from hanjax.explain.sentences import action_of, actions_of, sentences_of
-from hanjax.explain.tables import START, by_aspect, by_input, changed, facts, strongest
+from hanjax.explain.tables import START, by_aspect, by_input, changed, check_unit, facts, strongest
 from hanjax.report.material import period_name
 from hanjax.run import Run
 from hanjax.scoring.influence import average_log_odds
@@ -51,14 +51,16 @@ def explain_scores(
     and members divide the same difference, log_odds - baseline.
 
     A level compares an account's contribution with the quartiles of the reference's accounts; where an account has no
-    data of an aspect, nobody did any of its activities and its numbers are missing, it says so.
+    data of an aspect, nobody did any of its activities and its numbers are missing, it says so. With a table of
+    outcomes, its rows of the period are explained, each like an account.
 
     Args:
         run: the model, or its folder.
         data: tables, or their folder.
         aspects: a mapping from the name of each aspect to its inputs, a YAML or JSON file of that, or ``Aspects``; see
             ``hanjax.explain.aspects``. None for one of each kind of inputs.
-        as_of: a date: explained are the scores at the start of the period that holds it. None for the latest.
+        as_of: a date: explained are the scores at the start of the period that holds it. None for the latest (with
+            outcomes, the latest in which there is one).
         reference: what accounts are compared with: the ``reference`` of an earlier explanation, or the folder to which
             that was written. None for the accounts that are explained.
         scale: what the score is: "percentile" of the reference, or "probability" in per cent.
@@ -96,11 +98,11 @@ def explain_scores(
     if run.params is None:
         raise RunError("The run holds no trained parameters. Train it with `fit` first.")
     panel, log = latest_panel(run, tables_of(data), as_of)
-    segmented = getattr(panel.batch, "segments", None) is not None
-    inputs = inputs_of(run.encoding, segments=getattr(run.config.model, "segments", ()) if segmented else ())
+    inputs, unit = inputs_of(run.encoding), list(panel.unit or ())
     names = [one.name for one in inputs]
     aspects = Aspects.by_kind(names) if aspects is None else Aspects.of(aspects)
     owners, todo = aspects.owners(names), actions_of(actions)
+    check_unit(unit, [*owners, *(f"{name}_level" for name in owners)])
     kept = Reference.read(reference) if isinstance(reference, str | Path) else reference
     if kept is not None:
         kept.check(run.fingerprint, owners)
@@ -129,15 +131,17 @@ def explain_scores(
     texts = {name: _or(described.get(name), own) for name, own in levels.items()}
     baseline = average_log_odds(panel, run.network, run.params, positive_weight=run.positive_weight)
     whole = {START: played.worths[0] - baseline, **parts}
-    ids = panel.samples["account_id"].to_numpy()
-    then = pd.DataFrame(columns=[*whole, "score"], dtype=float)
+    keys = panel.samples[["account_id", *unit]]
+    then = keys.iloc[:0].reindex(columns=[*keys, *whole, "score"]).astype(dict.fromkeys([*whole, "score"], float))
     if earlier is not None:
         chance = _probabilities(run, earlier)
         against = np.sort(chance) if reference is None else np.array(kept.probabilities)
         columns = {START: earlier.worths[0] - baseline, **earlier.parts(owners)}
-        then = pd.DataFrame(columns | {"score": score_of(chance, against, scale)}, index=ids[before])
-    past = then[~then.index.duplicated()].reindex(ids[now]).reset_index(drop=True)
-    titles = panel.samples.iloc[now][[name for name in ("account_id", "name", "cutoff") if name in panel.samples]]
+        then = keys.iloc[before].assign(**columns, score=score_of(chance, against, scale))
+    past = keys.iloc[now].merge(then, on=list(keys), how="left", validate="one_to_one")
+    titles = panel.samples.iloc[now][
+        list(dict.fromkeys([*keys, *panel.samples.columns.intersection(["name"]), "cutoff"]))
+    ]
     columns = {
         "score": score_of(likely, np.array(kept.probabilities), scale),
         "tier": tiers_of(likely, shares=tiers).astype(object),
@@ -152,18 +156,19 @@ def explain_scores(
     }
     table = pd.concat([titles.reset_index(drop=True), pd.DataFrame(columns)], axis=1)
     leading = strongest(owners, names, parts, played.effects, there)
-    long = by_aspect(ids[now], whole, past, levels, texts, leading, values, names, kept)
-    table["sentence"] = sentences_of(facts(table, long, period_name(run.config.panel.period)), template)
+    long = by_aspect(keys.iloc[now], whole, past, levels, texts, leading, values, names, kept)
+    table["sentence"] = sentences_of(facts(table, long, period_name(run.config.panel.period), unit), template)
     of_account = table.loc[np.repeat(np.arange(len(now)), len(whole)), ["score", "baseline", "log_odds"]]
     long = pd.concat([long, of_account.reset_index(drop=True)], axis=1)
     order = np.argsort(-likely, kind="stable")
     return Explanation(
         table=table.iloc[order].reset_index(drop=True),
         long=_regrouped(long, order),
-        inputs=_regrouped(by_input(ids[now], owners, names, played.effects, values), order),
+        inputs=_regrouped(by_input(keys.iloc[now], owners, names, played.effects, values), order),
         aspects=owners,
         reference=kept,
         worths=played.worths[:, order],
+        unit=tuple(unit),
     )
 
 

@@ -89,8 +89,17 @@ def leaderboard(
     if not runs:
         raise DataError("runs: there is none. Give some, by name: leaderboard({'network': run, ...}, data).")
     models, tables = {name: run_of(run) for name, run in runs.items()}, tables_of(data)
-    scored = {name: _scored(run, unseen_panel(run, tables, before)) for name, run in models.items()}
-    common = _common(scored)
+    scored, keys = {}, []
+    for name, run in models.items():
+        panel = unseen_panel(run, tables, before)
+        keys = keys or panel.keys
+        if panel.keys != keys:
+            raise DataError(
+                f"runs: samples are told apart by {', '.join(keys)} and by {', '.join(panel.keys)} ({name!r}). Train "
+                "all models with the same `exclude`."
+            )
+        scored[name] = _scored(run, panel)
+    common = _common(scored, keys)
     label, account, cutoff = (common[name].array for name in ("label", "account_id", "cutoff"))
     given = samples_of(np.stack([common[("score", name)] for name in models]), label, account, cutoff)
     weights = account_weights(len(given.names), resamples=resamples, seed=seed)
@@ -123,15 +132,13 @@ def leaderboard(
 def _scored(run: AnyRun, panel: Any) -> pd.DataFrame:
     """Account, cut-off, outcome and probability of a panel's samples whose outcome is known, and no share of one."""
     score = probabilities(run, training_logits(run, panel).mean(axis=0)[:, 0])
-    found = panel.samples[["account_id", "cutoff"]].assign(label=hard_label(panel.batch.label[:, 0]), score=score)
-    # Several outcomes of one account and date are told apart by their order, which the tables give them.
-    found["place"] = found.groupby(["account_id", "cutoff"], sort=False).cumcount()
+    found = panel.samples[panel.keys].assign(label=hard_label(panel.batch.label[:, 0]), score=score)
     return found[found["label"].isin((0, 1))]
 
 
-def _common(scored: dict[str, pd.DataFrame]) -> pd.DataFrame:
+def _common(scored: dict[str, pd.DataFrame], keys: list[str]) -> pd.DataFrame:
     """The samples that all models have, with the score of each as ``("score", name)``."""
-    keys, found = ["account_id", "cutoff", "place"], None
+    found = None
     for name, table in scored.items():
         own = table.rename(columns={"score": ("score", name)})
         if found is None:

@@ -14,6 +14,7 @@ from hanjax.api.evaluating import labeled_scores, unseen_panel
 from hanjax.api.given import Data, run_of, tables_of
 from hanjax.api.scoring import score_encoded
 from hanjax.config import PanelConfig
+from hanjax.data.asked import find_asked
 from hanjax.data.dates import observed_until, parse_date
 from hanjax.data.log import ALWAYS, NEVER, Log
 from hanjax.data.panel import calendar_of, make_panel
@@ -28,7 +29,7 @@ from hanjax.monitoring.page import monitoring_page
 from hanjax.monitoring.performance import Performance, performance_over_time
 from hanjax.monitoring.reference import LEAST_ACCOUNTS, Reference, reference_of
 from hanjax.monitoring.verdict import exit_code, worst
-from hanjax.run import Run
+from hanjax.tabular.run import AnyRun
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Monitoring:
 
 
 def make_reference(
-    run: Run | str | Path,
+    run: AnyRun | str | Path,
     data: Data,
     out: str | Path | None = None,
     *,
@@ -176,7 +177,7 @@ def make_reference(
 
 
 def monitor(
-    run: Run | str | Path,
+    run: AnyRun | str | Path,
     data: Data,
     *,
     as_of: Any = None,
@@ -196,8 +197,8 @@ def monitor(
     Args:
         run: the model, or its folder.
         data: the tables as they are now, or their folder.
-        as_of: a date: the cut-off is the start of the period that holds it. None for the last one. A date so late that
-            the log should go on, but does not, is an alarm.
+        as_of: a date: the cut-off is the start of the period that holds it. None for the last one (with outcomes, the
+            last for which there is one). A date so late that the log should go on, but does not, is an alarm.
         reference: of the training data, or its folder; None for that in the run's folder.
         outcomes: whether to look at performance, too.
         alpha: in which share of reports drift may be an alarm by chance.
@@ -279,6 +280,8 @@ def _now(log: Log, config: PanelConfig, as_of: Any) -> tuple[Log, int, int]:
 
 
 def _last(log: Log, config: PanelConfig, calendar: Calendar) -> int:
-    """The last cut-off at which an account is a sample."""
+    """The last cut-off at which an account is a sample; with outcomes, for which there is one."""
     span, _ = find_span(log, calendar, find_presence(log, calendar, opt_out_activity=config.opt_out_activity))
+    if log.outcomes is not None:
+        span = find_asked(log, calendar, span)[0].span(len(log.account_ids))
     return int(span.last[span.last >= span.first].max(initial=0))

@@ -23,7 +23,7 @@ from hanjax.data.profile import profile
 from hanjax.data.splits import TRAIN
 from hanjax.data.tables import check
 from hanjax.errors import ConfigError, DataError, RunError
-from hanjax.report.material import Material
+from hanjax.report.material import Material, named_by
 from hanjax.report.page import page
 from hanjax.report.reasons import reasons_section
 from hanjax.run import Run
@@ -117,7 +117,8 @@ def write_report(
     if aspects is not None:
         found = explain_scores(run, tables, aspects=aspects, progress=progress)
         believe = found.faithfulness().sentence if len(found.worths) > 2 else ""
-        more = [reasons_section(found.table, found.long, accounts=accounts, believe=believe)]
+        table, long = (named_by(own, found.unit) for own in (found.table, found.long))
+        more = [reasons_section(table, long, accounts=accounts, believe=believe)]
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page(material, accounts=accounts, more=more), encoding="utf-8")
     return out

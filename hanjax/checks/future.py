@@ -198,11 +198,10 @@ class _Futures:
     @property
     def notes(self) -> tuple[str, ...]:
         """What no alteration can show."""
-        notes = []
-        if self.worlds.constant:
-            notes.append(
-                f"Taken as constant, for want of known_at, and so not checked: {', '.join(self.worlds.constant)}."
-            )
+        notes, read = [], {name for factor in self.run.encoding.segments for name in factor.columns}
+        constant = self.worlds.constant(read if isinstance(self.run, Run) else self.run.segments)
+        if constant:
+            notes.append(f"Taken as constant, for want of known_at, and so not checked: {', '.join(constant)}.")
         if ("events", "known_at") not in self.worlds.columns:
             notes.append("Events have no column known_at, so each counts as known from when it happened.")
         return tuple(notes)

@@ -1,5 +1,6 @@
 """Other futures: a user's tables in which all that comes from a cut-off on is deleted, changed, or added to."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -81,11 +82,17 @@ class Worlds:
             self.asked, self.told = starts[period], np.where(known == MISSING, starts[period + 1] - 1, known)
             self.frames["outcomes"] = frame
 
-    @property
-    def constant(self) -> tuple[str, ...]:
-        """Inputs without a date, which are constant by declaration, so that nothing shows whether they are."""
-        undated = (name for name in ("individuals", "accounts") if "known_at" not in self.frames[name])
-        return tuple(f"{name}.{column}" for name in undated for column in self.values[name])
+    def constant(self, segments: Iterable[str] = ()) -> tuple[str, ...]:
+        """Inputs without a date, which are constant by declaration, so that nothing shows whether they are.
+
+        Args:
+            segments: columns of text that the model reads, of accounts unless outcomes have one of the name.
+        """
+        undated = [name for name in ("individuals", "accounts") if "known_at" not in self.frames[name]]
+        found = [f"{name}.{column}" for name in undated for column in self.values[name]]
+        own = set(self.frames["accounts"]) - set(self.frames.get("outcomes", ()))
+        texts = sorted(own & set(segments)) if "accounts" in undated else []
+        return (*found, *(f"accounts.{column}" for column in texts))
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -50,7 +50,7 @@ def find_segments(
     if not encoding.segments:
         return None, encoding, []
     table, fitted_on = (
-        _as_of(log, calendar, group, samples),
+        texts_as_of(log, calendar, group.account, group.cutoff, samples),
         slice(None) if training is None else training[group.account],
     )
     columns, factors, notes = [], [], []
@@ -74,12 +74,25 @@ def find_segments(
     return np.stack(columns, axis=1), dataclasses.replace(encoding, segments=tuple(factors)), notes
 
 
-def _as_of(log: Log, calendar: Calendar, group: Groups, samples: pd.DataFrame) -> pd.DataFrame:
-    """The samples with what was said of their accounts by the cut-off; without versions it always was what it is."""
+def texts_as_of(
+    log: Log, calendar: Calendar, account: Int[np.ndarray, " b"], cutoff: Int[np.ndarray, " b"], samples: pd.DataFrame
+) -> pd.DataFrame:
+    """The samples with what was said of their accounts by the cut-off; without versions it always was what it is.
+
+    Args:
+        log: the checked log.
+        calendar: its periods.
+        account: ``[b]`` the account of each sample.
+        cutoff: ``[b]`` and the number of its cut-off.
+        samples: one row each, with the columns of texts.
+
+    Returns:
+        The same table, with other texts where they have changed since.
+    """
     versions = log.segment_versions
     if versions is None:
         return samples
-    row = versions_as_of(versions, calendar)(group.account, group.cutoff)
+    row = versions_as_of(versions, calendar)(account, cutoff)
     # The value added last, at -1, is for what is not known yet.
     texts = {str(name): np.array([*versions[name], None], object)[row] for name in versions.columns[2:]}
     return samples.assign(**texts)

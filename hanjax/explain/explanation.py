@@ -32,6 +32,7 @@ class Explanation:
         aspects: the inputs of each aspect.
         reference: what they were compared with; give it to the next explanation for levels to mean the same.
         worths: ``[2^m, n]`` log-odds of each account of ``table`` in each coalition of the m aspects with inputs.
+        unit: the segments of outcomes, which stand behind ``account_id`` in every table; none without outcomes.
     """
 
     table: pd.DataFrame
@@ -40,6 +41,7 @@ class Explanation:
     aspects: dict[str, list[str]]
     reference: Reference
     worths: Float[np.ndarray, "coalitions n"]
+    unit: tuple[str, ...] = ()
 
     def faithfulness(self) -> Faithfulness:
         """How far to believe the contributions: does the score fall as they say when aspects are hidden?
@@ -72,10 +74,13 @@ class Explanation:
     def _repr_html_(self) -> str:
         """For notebooks: the first ten accounts, with their levels and sentences."""
         levels = [f"{name}_level" for name in self.aspects]
-        return html_of(self._title, self.table.head(10)[["account_id", "score", "tier", *levels, "sentence"]])
+        return html_of(
+            self._title, self.table.head(10)[["account_id", *self.unit, "score", "tier", *levels, "sentence"]]
+        )
 
     @property
     def _title(self) -> str:
         cutoff = f"{self.table['cutoff'].iloc[0]:%Y-%m-%d}"
-        accounts = "1 account" if len(self.table) == 1 else f"{len(self.table):,} accounts"
-        return f"Reasons of {accounts} as of {cutoff}, by {', '.join(self.aspects)}"
+        one, many = ("row of outcomes", "rows of outcomes") if self.unit else ("account", "accounts")
+        rows = f"{len(self.table):,} {one if len(self.table) == 1 else many}"
+        return f"Reasons of {rows} as of {cutoff}, by {', '.join(self.aspects)}"

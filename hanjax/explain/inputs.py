@@ -11,6 +11,7 @@ from hanjax.data.encoding import MISSING, Encoding, Scale
 from hanjax.data.log import Log
 from hanjax.data.numbers import versions_as_of
 from hanjax.data.periods import Calendar
+from hanjax.data.segments import OWN, texts_as_of
 from hanjax.data.sequences import UNKNOWN
 from hanjax.types import Batch, Panel
 
@@ -49,17 +50,16 @@ class Input(NamedTuple):
         return self.name.split(":", 1)[1]
 
 
-def inputs_of(encoding: Encoding, *, segments: Sequence[str] = ()) -> tuple[Input, ...]:
+def inputs_of(encoding: Encoding) -> tuple[Input, ...]:
     """Everything that a model reads of an account beside who its members are.
 
     Args:
         encoding: the run's.
-        segments: names of the segments that the network itself reads, if it does.
 
     Returns:
         The inputs: activities (all that are unknown together as "activity:(unknown)"), the accounts' static numbers
         ("account:"), dated features ("feature:"), numbers as of the cut-off ("number:"), the members' categories
-        ("member:") and numbers ("member_number:"), and segments ("segment:").
+        ("member:") and numbers ("member_number:"), and the segments that the network itself reads ("segment:").
 
     Example:
         >>> import hanjax
@@ -82,7 +82,7 @@ def inputs_of(encoding: Encoding, *, segments: Sequence[str] = ()) -> tuple[Inpu
     for scale in encoding.of_members or ():
         found.append(Input(f"member_number:{scale.column}", "member_number", at, 1 + scale.indicator))
         at += 1 + scale.indicator
-    found += [Input(f"segment:{name}", "segment", i) for i, name in enumerate(segments)]
+    found += [Input(f"segment:{factor.name}", "segment", i) for i, factor in enumerate(encoding.segments)]
     return tuple(found)
 
 
@@ -107,8 +107,9 @@ def input_values(
     Returns:
         One row a sample, and a column for each input: of an activity, how often all members together did it within the
         window (only what was kept of a period, unless volumes were); numbers as in the tables, NaN where missing; of a
-        member's category the level that most members have; of a member's number the mean over the members. Then the
-        accounts' texts, as "segment:" and the name.
+        member's category the level that most members have; of a member's number the mean over the members; of a segment
+        its text, of one that is made of several columns their texts, all of which have to be there. Then every other
+        text of the samples, as "segment:" and the name.
     """
     batch, columns = panel.batch, {}
     code, period = log.account_ids.get_indexer(panel.samples["account_id"]), panel.samples["period"].to_numpy()
@@ -121,6 +122,8 @@ def input_values(
     scales = {"number": encoding.as_of or (), "member_number": encoding.of_members or ()}
     scale_of = {f"{kind}:{scale.column}": scale for kind, several in scales.items() for scale in several}
     there = np.asarray(batch.member_mask)[rows]
+    texts = texts_as_of(log, calendar, code[rows], period[rows], panel.samples.iloc[rows])
+    texts = texts.drop(columns=list(OWN)).astype(object)
     volumes = _volumes(batch, rows, encoding.vocabulary) if any(one.kind == "activity" for one in inputs) else None
     for one in inputs:
         if one.kind == "activity":
@@ -141,8 +144,10 @@ def input_values(
             levels[levels == MISSING] = None
             ids = np.asarray(batch.individuals)[np.asarray(batch.members)[rows], one.at]
             columns[one.name] = _most_common(levels[np.where(there, ids, 0)])
-    texts = panel.samples.columns.difference(["account_id", "cutoff", "period", "n_members"], sort=False)
-    columns |= {f"segment:{name}": panel.samples[name].to_numpy(object)[rows] for name in texts}
+        elif one.kind == "segment":
+            own = texts[list(encoding.segments[one.at].columns)]
+            columns[one.name] = own.astype(str).agg(":".join, axis=1).where(own.notna().all(axis=1), None).to_numpy()
+    columns = {f"segment:{name}": texts[name].to_numpy() for name in texts} | columns
     return pd.DataFrame(columns, index=rows)
 
 
@@ -150,14 +155,13 @@ def with_data(values: pd.DataFrame, inputs: Sequence[Input]) -> Bool[np.ndarray,
     """Of which inputs there are data of each sample: of activities that somebody did, of all else that is not missing.
 
     Args:
-        values: those of ``input_values``; a segment of the network that is none of the data's texts counts as data.
+        values: those of ``input_values``.
         inputs: as ``inputs_of`` names them.
     """
     found = np.ones((len(values), len(inputs)), bool)
     for j, one in enumerate(inputs):
-        if one.name in values:
-            own = values[one.name]
-            found[:, j] = own > 0 if one.kind == "activity" else own.notna()
+        own = values[one.name]
+        found[:, j] = own > 0 if one.kind == "activity" else own.notna()
     return found
 
 

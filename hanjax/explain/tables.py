@@ -7,16 +7,40 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
+from hanjax.errors import DataError
 from hanjax.explain.levels import Reference
 from hanjax.explain.sentences import because, phrase_of
 
 START = "starting point"
 """What is not due to any input: an account with as many members, of whom nothing is known, less the average one."""
+_COLUMNS = (
+    *("aspect", "contribution", "level", "text", "input", "because", "contribution_before", "change", "log_odds"),
+    *("value", "effect", "score", "tier", "baseline", "starting_point", "score_before", "changed", "changed_by"),
+    *("sentence", "action"),
+)
+"""Columns of the tables, beside those that say what is explained."""
 _SAME = 1e-6
 """Contributions that differ by less have not changed: what is less is rounding."""
 
 Columns = Mapping[str, np.ndarray]
 """By aspect, a value for each account."""
+
+
+def check_unit(unit: Sequence[str], aspects: Sequence[str]) -> None:
+    """Raises if a segment of outcomes, which stands in every table, is called like another column of one.
+
+    Args:
+        unit: names of the segments.
+        aspects: columns of the aspects.
+
+    Raises:
+        DataError: if one is.
+    """
+    taken = [name for name in unit if name in (*_COLUMNS, *aspects)]
+    if taken:
+        raise DataError(
+            f"outcomes.{taken[0]}: a column or an aspect of the explanation has this name. Rename one of them."
+        )
 
 
 def strongest(
@@ -48,7 +72,7 @@ def strongest(
 
 
 def by_aspect(
-    ids: np.ndarray,
+    keys: pd.DataFrame,
     whole: Columns,
     earlier: pd.DataFrame,
     levels: Columns,
@@ -61,7 +85,7 @@ def by_aspect(
     """One row an account and aspect.
 
     Args:
-        ids: ``[n]`` the accounts.
+        keys: the accounts' ids, and of outcomes their segments.
         whole: the contributions, the starting point first.
         earlier: the contributions at the cut-off before, NaN where there are none.
         levels: the levels; of the starting point there is none.
@@ -72,14 +96,14 @@ def by_aspect(
         reference: what values are compared with.
     """
     rows = []
-    for i, account in enumerate(ids):
+    for i, own_keys in enumerate(keys.to_dict("records")):
         for name, parts in whole.items():
             at = -1 if name == START else leading[name][i]
             own = inputs[at] if at >= 0 else ""
             value = values[own].iloc[i] if own in values else None
             rows.append(
                 {
-                    "account_id": account,
+                    **own_keys,
                     "aspect": name,
                     "contribution": parts[i],
                     "level": "" if name == START else levels[name][i],
@@ -96,7 +120,7 @@ def by_aspect(
 
 
 def by_input(
-    ids: np.ndarray,
+    keys: pd.DataFrame,
     owners: Mapping[str, Sequence[str]],
     inputs: Sequence[str],
     effects: Float[np.ndarray, "J n"],
@@ -105,14 +129,12 @@ def by_input(
     """One row an account and input: what it is, and by how much the log-odds would fall without it."""
     owner = {one: name for name, own in owners.items() for one in own}
     given = values.reindex(columns=list(inputs)).astype(object).to_numpy()
-    return pd.DataFrame(
-        {
-            "account_id": np.repeat(ids, len(inputs)),
-            "aspect": [owner[one] for one in inputs] * len(ids),
-            "input": list(inputs) * len(ids),
-            "value": given.ravel(),
-            "effect": effects.T.ravel(),
-        }
+    repeated = keys.iloc[np.repeat(np.arange(len(keys)), len(inputs))].reset_index(drop=True)
+    return repeated.assign(
+        aspect=[owner[one] for one in inputs] * len(keys),
+        input=list(inputs) * len(keys),
+        value=given.ravel(),
+        effect=effects.T.ravel(),
     )
 
 
@@ -130,13 +152,14 @@ def changed(whole: Columns, earlier: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def facts(table: pd.DataFrame, long: pd.DataFrame, period: str) -> list[dict[str, Any]]:
+def facts(table: pd.DataFrame, long: pd.DataFrame, period: str, unit: Sequence[str] = ()) -> list[dict[str, Any]]:
     """What a sentence is given of each account; see ``hanjax.explain.sentences.TEMPLATE``.
 
     Args:
         table: one row an account.
         long: one row an account and aspect, in the same order.
         period: what a period is called.
+        unit: the segments of outcomes, which are part of what an account is called.
     """
     found, size = [], len(long) // max(len(table), 1)
     for i, account in enumerate(table.to_dict("records")):
@@ -146,9 +169,13 @@ def facts(table: pd.DataFrame, long: pd.DataFrame, period: str) -> list[dict[str
             aspects[one["aspect"]] = {**one, "name": one["aspect"], "phrase": said}
         aspects.pop(START)
         score, before = int(account["score"] + 1e-9), account["score_before"]
+        called = [
+            account.get("name") or account["account_id"],
+            *(account[one] for one in unit if pd.notna(account[one])),
+        ]
         found.append(
             {
-                "account": account.get("name") or account["account_id"],
+                "account": ", ".join(map(str, called)) if len(called) > 1 else called[0],
                 "account_id": account["account_id"],
                 "score": score,
                 "tier": account["tier"],

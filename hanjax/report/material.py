@@ -1,5 +1,6 @@
 """What a page is made of."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -59,17 +60,11 @@ class Material(NamedTuple):
         """The same, where each account is named with the segments of outcomes, so that every row is one of its own."""
         if not self.panel.unit:
             return self
-        keys = ["account_id", *self.panel.unit]
-
-        def named(table: pd.DataFrame) -> pd.Series:
-            return table[keys].astype(object).fillna("–").astype(str).agg(", ".join, axis=1)
-
+        unit = self.panel.unit
         accounts, individuals = self.scores
-        individuals = individuals.assign(account_id=named(individuals)).drop(columns=list(self.panel.unit))
-        samples = self.panel.samples.assign(account_id=named(self.panel.samples))
         return self._replace(
-            panel=self.panel._replace(samples=samples, unit=()),
-            scores=Scores(accounts.assign(account_id=named(accounts)), individuals),
+            panel=self.panel._replace(samples=named_by(self.panel.samples, unit), unit=()),
+            scores=Scores(named_by(accounts, unit), named_by(individuals, unit).drop(columns=list(unit))),
         )
 
     @property
@@ -81,6 +76,19 @@ class Material(NamedTuple):
     def judged(self) -> bool:
         """Whether samples that training has not seen have both outcomes."""
         return self.evaluation is not None and self.evaluation.known["label"].nunique() == 2
+
+
+def named_by(table: pd.DataFrame, unit: Sequence[str]) -> pd.DataFrame:
+    """A table whose accounts are named with their segments, "a1, EMEA", so that each row of outcomes is one of its own.
+
+    Args:
+        table: with ``account_id`` and the segments.
+        unit: names of the segments; without any, the table stays as it is.
+    """
+    if not unit:
+        return table
+    names = table[["account_id", *unit]].astype(object).fillna("–").astype(str).agg(", ".join, axis=1)
+    return table.assign(account_id=names)
 
 
 def period_name(period: str) -> str:

@@ -15,6 +15,7 @@ from hanjax.checks.worlds import HOWS, Worlds
 from hanjax.data import numbers, panel, tables
 from hanjax.data.distinct import AsOf
 from hanjax.data.encoding import fit_encoding
+from hanjax.data.log import NEVER
 from hanjax.data.panel import make_panel
 from hanjax.data.periods import Calendar
 from hanjax.data.tables import check
@@ -203,15 +204,14 @@ def test_a_leak_is_caught_and_its_column_named(name, monkeypatch):
 
 def test_the_end_of_observation_by_an_account_s_own_last_event(monkeypatch):
     data = bare(trained.market())
-    run, observe = run_with(trained.CONFIG, data), tables._observation
+    run = run_with(trained.CONFIG, data)
 
-    def leaking(accounts, people, events, arrived_at):
-        begin, end, converted = observe(accounts, people, events, arrived_at)
-        own = begin.copy()
-        np.maximum.at(own, people.account[events.individual], events.time)
-        return begin, np.where(accounts.observed_to == tables.MISSING, own, end), converted
+    def leaking(log, _end):
+        own = log.observed_from.copy()
+        np.maximum.at(own, log.individual_account[log.event_individual], log.event_time)
+        return log._replace(observed_to=np.where(log.observed_to == NEVER, own, log.observed_to))
 
-    monkeypatch.setattr(tables, "_observation", leaking)
+    monkeypatch.setattr(tables, "observed_to_end", leaking)
     verdict = check_no_future(run, data, cutoffs=4)
     assert not verdict.passed and verdict.problems[0].startswith("events.timestamp")
     assert "it alters presence of account " in verdict.problems[0]

@@ -93,6 +93,7 @@ def test_aspects_and_members_divide_the_same_difference():
     np.testing.assert_allclose(baseline + of_aspects, np.log(p / (1 - p)), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_inputs_that_the_network_does_not_read_contribute_nothing():
     panel, _, inputs, _, _ = world()
     config = ModelConfig(aggregator="maximum", activity_width=3, window_width=3, member_width=3, category_width=2)
@@ -106,6 +107,7 @@ def test_inputs_that_the_network_does_not_read_contribute_nothing():
     assert np.abs(played.parts(owners)["read"]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_it_is_compiled_once_for_all_chunks_of_accounts(monkeypatch):
     panel, _, inputs, net, params = world()
     monkeypatch.setattr(game, "_SAMPLES", 2)
