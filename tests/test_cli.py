@@ -349,7 +349,7 @@ def test_unknown_commands_are_refused(capsys):
     )
 
 
-WITHOUT_SETTINGS = ("labels", "features", "compare", "impact", "registry")
+WITHOUT_SETTINGS = ("labels", "features", "compare", "impact", "registry", "run")
 
 
 def test_help_and_version(capsys):
@@ -364,7 +364,7 @@ def test_help_and_version(capsys):
             main([command, "--help"])
         text = capsys.readouterr().out
         assert left.value.code == 0 and f"usage: hanjax {command} " in text
-        assert ("--out" in text) == (command not in ("impact", "registry"))
+        assert ("--out" in text) == (command not in ("impact", "registry", "run"))
         assert ("--config" in text) == (command not in WITHOUT_SETTINGS)
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from hanjax.data.reading import read
 from hanjax.data.tables import check
 from hanjax.errors import HanjaxError
+from hanjax.labels import Labels
 from hanjax.registry import CHAMPION, Registry
 from hanjax.types import Tables
 from hanjax.workflow.material import mart_of, with_features
@@ -68,8 +69,7 @@ def look_over(workflow: Workflow) -> Looked:
     if workflow.opportunities is not None and tables is not None:
         labels = look("labels", lambda: (found := labels_of(workflow, tables), repr(found)))
     if workflow.features is not None and tables is not None:
-        outcomes = tables.outcomes if labels is None else labels.outcomes
-        look("features", lambda: _features(workflow, tables._replace(outcomes=outcomes)))
+        look("features", lambda: _features(workflow, tables, labels))
     for name in workflow.models:
         look("model", lambda name=name: (None, f"{name}: {_model(workflow, name)}"))
     if workflow.aspects is not None:
@@ -84,14 +84,14 @@ def _tables(workflow: Workflow) -> tuple[Tables, str]:
     return tables, f"{len(log.account_ids):,} accounts, {len(log.event_time):,} events"
 
 
-def _features(workflow: Workflow, tables: Tables) -> tuple[None, str]:
-    """Computes the features as of one cut-off, which nothing is stored of."""
-    without = dataclasses.replace(workflow.features, store=None)  # pyright: ignore
+def _features(workflow: Workflow, tables: Tables, labels: Labels | None) -> tuple[None, str]:
+    """Reads the sources and checks every feature; of labels, the last one's are computed, and nothing is stored."""
+    assert workflow.features is not None
+    without = dataclasses.replace(workflow, features=dataclasses.replace(workflow.features, store=None))
     config = workflow.settings.panel
-    mart = mart_of(dataclasses.replace(workflow, features=without), tables, config)
-    if tables.outcomes is not None:
-        tables = tables._replace(outcomes=pd.DataFrame(tables.outcomes).tail(1))
-        with_features(tables, mart, check(tables._replace(outcomes=None), config), config)
+    mart = mart_of(without, tables, config)
+    if labels is not None:
+        with_features(tables._replace(outcomes=labels.outcomes.tail(1)), mart, check(tables, config), config)
     return None, repr(mart)
 
 

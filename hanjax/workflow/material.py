@@ -72,7 +72,7 @@ def with_features(tables: Tables, mart: Mart | None, log: Log, config: PanelConf
     Args:
         tables: the data; with outcomes, their rows are the samples, otherwise every account at every cut-off.
         mart: the features; None for none.
-        log: the checked log of the tables, with outcomes or without.
+        log: the checked log of the data, whose own outcomes it has; it may lack those that were made of opportunities.
         config: the settings of the data.
 
     Returns:
@@ -80,9 +80,12 @@ def with_features(tables: Tables, mart: Mart | None, log: Log, config: PanelConf
     """
     if mart is None:
         return tables
-    if tables.outcomes is None:
+    if log.outcomes is not None:
+        own = {"account_id": log.account_ids[log.outcomes.account], "cutoff": _dates(log.outcomes.cutoff)}
+        cutoffs: Any = pd.DataFrame(own)
+    elif tables.outcomes is None:
         calendar = calendar_of(log, config)
-        cutoffs: Any = list(calendar.dates(np.arange(1, len(calendar.starts))))
+        cutoffs = list(calendar.dates(np.arange(1, len(calendar.starts))))
     else:
         cutoff = cutoffs_of(log, tables.outcomes["as_of"], config)
         cutoffs = pd.DataFrame({"account_id": tables.outcomes["account_id"].to_numpy(), "cutoff": _dates(cutoff)})

@@ -233,6 +233,20 @@ def test_without_opportunities_accounts_are_scored_by_conversions(tmp_path):
     assert (both["probability"] == both["probability_direct"]).all()
 
 
+def test_outcomes_of_the_data_are_taken_as_they_are(again):
+    """The same labels, brought as a table: the same samples and features, and so the same model."""
+    workflow = read_workflow(again)
+    outcomes = make_labels(workflow.opportunities, workflow.rule).outcomes
+    outcomes.to_parquet(again.parent / "company" / "outcomes.parquet", index=False)
+    with pytest.raises(DataError, match="holds outcomes"):
+        train(workflow)
+    places.write(again.parent, models={"parts": places.PARTS}, opportunities=None, labels=None, name="given")
+    assert main(["run", str(again), "--dry-run"]) == 0
+    found = train(read_workflow(again))
+    registry = Registry(again.parent / "registry")
+    assert found.entry.fingerprint == registry.entry("propensity").fingerprint and found.gold is None
+
+
 def test_data_with_tables_that_the_workflow_makes_are_refused(again):
     table = pd.DataFrame({"account_id": ["a000001"], "known_at": ["2021-05-01"], "x": [1.0]})
     table.to_parquet(again.parent / "company" / "account_features.parquet", index=False)
