@@ -56,7 +56,8 @@ def labels(argv: Sequence[str]) -> None:
         arguments.opportunities, rule, observed_to=arguments.observed_to, candidates=arguments.candidates
     )
     print(f"{found}\n\n{as_text(found.summary().convert_dtypes())}\n")
-    stages = {name: None if (text := getattr(arguments, name)) is None else text.split(",") for name in _STAGES}
+    told = {name: getattr(arguments, name) for name in ("won", "disengaged")}
+    stages = {name: None if text is None else text.split(",") for name, text in told.items()}
     print(f"Audit:\n{as_text(audit(found, arguments.opportunities, **stages))}\n")
     out = arguments.out or Path("labels")
     out.mkdir(parents=True, exist_ok=True)
@@ -67,9 +68,6 @@ def labels(argv: Sequence[str]) -> None:
     print(f"{out}: outcomes.parquet, left_out.csv, evidence.csv, rule.json")
     if arguments.gold:
         print(freeze(found, arguments.gold, **about_gold, note=arguments.note))
-
-
-_STAGES = ("won", "disengaged")
 
 
 def features(argv: Sequence[str]) -> None:
