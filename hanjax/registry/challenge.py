@@ -142,7 +142,7 @@ def decide(
 
 
 def refuse_older(challenger: str, champion: str) -> str:
-    """Why a challenger may not compete: it must have been trained on newer data; empty if it may, or nobody knows."""
-    if challenger and champion and challenger <= champion:
+    """Why a challenger may not compete: it was trained on older data than the champion; empty if it may."""
+    if challenger and champion and challenger < champion:
         return f"The challenger was trained on what was known before {challenger}, the champion on up to {champion}."
     return ""
