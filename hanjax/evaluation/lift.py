@@ -234,7 +234,7 @@ def lift_difference(
         >>> labels = np.arange(40) >= 30
         >>> found = lift_difference(np.arange(40), np.arange(40) % 20, labels, np.arange(40), share=0.25)
         >>> round(found.first, 2), round(found.second, 2), round(found.difference.p, 2)
-        (4.0, 2.0, 0.18)
+        (4.0, 2.0, 0.01)
     """
     given = [samples_of(scores, labels, accounts, periods, where=where) for scores in (first, second)]
     weights = account_weights(len(given[0].names), resamples=resamples, seed=seed)

@@ -155,6 +155,13 @@ def read_gold(folder: str | Path) -> GoldSet:
     Raises:
         RunError: if it is none, a file is missing or damaged, or something was changed; the message names the file, and
             how many rows were added, removed or changed, with the first of them.
+
+    Example:
+        >>> from hanjax.labels import read_gold
+        >>> read_gold("nowhere")
+        Traceback (most recent call last):
+        ...
+        hanjax.errors.RunError: nowhere is no gold set: it has no gold.json. Make one with hanjax.labels.freeze.
     """
     folder = Path(folder)
     path = folder / _MANIFEST

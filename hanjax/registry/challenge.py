@@ -99,6 +99,9 @@ def decide(
         resamples: how many times the accounts are drawn.
         seed: of the draws.
 
+    Returns:
+        The decision, its reason, and the measures of both.
+
     Raises:
         DataError: if the arrays do not fit together, or there are not both outcomes to compare on.
 
