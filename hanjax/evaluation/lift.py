@@ -172,11 +172,13 @@ def tier_lifts(
         share = interval(
             min(conversions / total, 1.0), captured, level=level, positives=given.carriers, measure="share"
         )
+        # How many a resample has in the tier is chance that tiers of a fixed share do not have: rates, so, not shares.
+        size, everybody = (weights @ np.bincount(given.accounts, x, len(given.names)) for x in (inside, None))
+        with np.errstate(invalid="ignore", divide="ignore"):  # nobody in the tier, or no conversion
+            resampled = captured * everybody / size
         scale = n / samples
-        value = 1 + excess / (total * samples)
-        found.append(
-            TierLift(name, samples, conversions, value, share.low * scale, share.high * scale, captured * scale)
-        )
+        value = float(1 + excess / (total * samples))
+        found.append(TierLift(name, samples, conversions, value, share.low * scale, share.high * scale, resampled))
     return found
 
 
@@ -234,7 +236,7 @@ def lift_difference(
         >>> labels = np.arange(40) >= 30
         >>> found = lift_difference(np.arange(40), np.arange(40) % 20, labels, np.arange(40), share=0.25)
         >>> round(found.first, 2), round(found.second, 2), round(found.difference.p, 2)
-        (4.0, 2.0, 0.01)
+        (4.0, 2.0, 0.18)
     """
     given = [samples_of(scores, labels, accounts, periods, where=where) for scores in (first, second)]
     weights = account_weights(len(given[0].names), resamples=resamples, seed=seed)
