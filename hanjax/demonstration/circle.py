@@ -189,7 +189,7 @@ def _segments(run: Run, tables: Tables, company: Company, out: Path) -> None:
 def _reasons(run: Run, tables: Tables, now: pd.Timestamp, out: Path) -> None:
     """From score to action, for opportunities that are open."""
     _chapter("Reasons", "Why each open opportunity has its score, and what to do.")
-    inputs = [one.name for one in inputs_of(run.encoding, segments=run.config.model.segments)]
+    inputs = [one.name for one in inputs_of(run.encoding)]
     as_of = tables.outcomes["as_of"]
     found = api.explain_scores(run, tables, aspects=aspects_of(inputs), as_of=as_of[as_of <= now].max())
     found.write(out / "reasons")
