@@ -118,7 +118,6 @@ NETWORK = Config().replace(
     batch_size=128,
     epochs=16,
     patience=6,
-    calibration="platt",
     test_fold=1,
     segments=("region", "region:industry"),
 )
