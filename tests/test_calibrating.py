@@ -73,7 +73,10 @@ def test_a_damaged_file_is_named(calibrated, tmp_path, damage):
         hanjax.load(tmp_path)
 
 
-CONFIG = trained.CONFIG.replace(ensemble=2, cross_validation=True, calibration="platt", epochs=1, horizons=(1, 4))
+CONFIG = trained.CONFIG.replace(
+    ensemble=2, cross_validation=True, calibration="platt", epochs=1, horizons=(1, 4), aggregator="maximum",
+    period_input="counts", volumes=True,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -227,7 +227,9 @@ def test_a_run_until_a_date_learns_no_baseline_from_after_it(plain, tmp_path, mo
 
     given = {}
     monkeypatch.setattr(
-        quality, "baselines", lambda panel, training, **_: given.update(panel=panel, training=training) or ([], "none")
+        quality,
+        "baselines",
+        lambda panel, counts, training, **_: given.update(panel=panel, training=training) or ([], "none"),
     )
     until = "2021-02-03"  # a Wednesday
     run = run_with(config=trained.CONFIG.replace(until=until))

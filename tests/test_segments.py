@@ -239,14 +239,14 @@ def test_the_loss_of_individuals_is_refused():
 # From tables to the report
 
 CONFIG = trained.CONFIG.replace(
-    segments=("region", "region:size"), horizons=(1, 4), ensemble=2, cross_validation=True, epochs=3, validation=0.0,
-    aggregator="maximum", period_input="counts", volumes=True,
+    segments=("region", "region:size"), horizons=(1, 4), epochs=3, validation=0.0, aggregator="maximum",
+    period_input="counts", volumes=True,
 )  # fmt: skip
 
 
 @cache
-def run():
-    return hanjax.fit(regions(), config=CONFIG)
+def run(**settings):
+    return hanjax.fit(regions(), config=CONFIG.replace(**settings))
 
 
 def test_a_region_that_training_never_saw_is_scored_like_one_that_is_missing(tmp_path):
@@ -269,8 +269,11 @@ def test_a_region_that_training_never_saw_is_scored_like_one_that_is_missing(tmp
     run().folder = None
 
 
-def test_effects_are_reported_with_what_they_rest_on():
-    table, bare = segment_effects(run(), regions()), segment_effects(run())
+@pytest.mark.parametrize(
+    "settings", [{}, pytest.param(dict(ensemble=2, cross_validation=True), marks=pytest.mark.slow)]
+)
+def test_effects_are_reported_with_what_they_rest_on(settings):
+    table, bare = segment_effects(run(**settings), regions()), segment_effects(run(**settings))
     assert bare["samples"].isna().all() and bare["lift"].isna().all()
     assert list(table) == list(bare) and set(table["factor"]) == {"region", "region:size"}
     panel = trained.encoded(regions(), run().encoding, CONFIG)
@@ -333,7 +336,7 @@ def test_what_cannot_be_reported():
 
 @pytest.mark.slow
 def test_models_that_read_different_segments_are_trained_on_the_same_accounts():
-    config = CONFIG.replace(ensemble=1, cross_validation=False, epochs=1, horizons=(1,), validation=0.3)
+    config = CONFIG.replace(epochs=1, horizons=(1,), validation=0.3)
     found = fit_population(regions(), {"segments": [(), ("region",)]}, config=config)
     assert [run.sizes.segments for run in found.runs] == [(), (5,)] and found.table["error"].isna().all()
     assert segment_effects(found.runs[1])["level"].tolist() == ["north", "south", "west"]
@@ -360,7 +363,7 @@ def test_exported_programs_take_segments(tmp_path):
     pytest.importorskip("flatbuffers")
     from hanjax.scoring.export import export_scoring, scoring_inputs
 
-    one, panel = prepare(regions(), CONFIG.replace(ensemble=1, cross_validation=False))
+    one, panel = prepare(regions(), CONFIG)
     one.params = run_with_effects(one)
     folder = export_scoring(one, tmp_path)
     program = export.deserialize(bytearray((folder / "scoring.bin").read_bytes()))

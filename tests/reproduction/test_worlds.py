@@ -101,7 +101,7 @@ def test_features_hold_the_shares_of_the_members_categories():
 
 
 @pytest.mark.parametrize("choose", [False, True])
-@pytest.mark.parametrize("kind", ["regression", "boosting"])
+@pytest.mark.parametrize("kind", ["regression", pytest.param("boosting", marks=pytest.mark.slow)])
 def test_classifiers_on_counts_score_every_test(kind, choose):
     found = fit_counts(kind, panels(), seed=0, choose=choose)
     assert {name: len(values) for name, values in found.items()} == {

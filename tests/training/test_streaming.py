@@ -79,6 +79,7 @@ def test_several_shards_take_the_same_steps_as_by_hand():
     assert len(fitted.history) == 2
 
 
+@pytest.mark.slow
 def test_it_learns_from_several_shards_as_from_one():
     one = panel(1200, seed=5, signal=1.0)
     rows = np.arange(1200)
