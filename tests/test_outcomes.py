@@ -292,7 +292,8 @@ def test_a_scikit_learn_estimator_takes_rows():
 
 @pytest.mark.slow
 def test_opportunities_of_a_crm_are_learned_from_and_the_open_ones_scored(crm_folder):
-    deals = pd.read_csv(crm_folder / "maven_pipeline.csv.gz").dropna(subset=["account", "engage_date"])
+    pipeline = crm_folder / "maven_pipeline.csv.gz"
+    deals = pd.read_csv(pipeline).dropna(subset=["account", "engage_date"])
     sectors = pd.read_csv(crm_folder / "maven_accounts.csv").set_index("account")["sector"]
     deals = deals[deals["account"].isin(deals["account"].unique()[:30])]
     deals = deals.rename(columns={"account": "account_id"}).assign(
@@ -334,3 +335,23 @@ def test_opportunities_of_a_crm_are_learned_from_and_the_open_ones_scored(crm_fo
         zip(week["account_id"], week["product"], strict=True)
     )
     assert scores["probability"].between(0, 1).all() and len(scores) > 2
+
+    # The rule engine makes the same outcomes of the same file, but that a success decides where a week holds several.
+    rule = hanjax.labels.AccountPropensity(
+        unit=("product",),
+        won=("Won",),
+        disengaged=("Lost",),
+        columns={
+            "account_id": "account",
+            "created_at": "engage_date",
+            "closed_at": "close_date",
+            "stage": "deal_stage",
+        },
+        retries="keep",
+        period="W-SAT",
+        strays="drop",
+    )
+    labels = hanjax.labels.make_labels(pipeline, rule, candidates=True).outcomes
+    ruled = given._replace(outcomes=labels[labels["account_id"].isin(deals["account_id"])])
+    assert len(hanjax.encode(ruled).samples) == len(panel.samples)
+    assert 0.35 < hanjax.evaluate(model, ruled).metrics["auc"] < 0.65
