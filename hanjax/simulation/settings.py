@@ -43,7 +43,7 @@ class MarketConfig:
         require(self.accounts >= 1, "accounts", self.accounts, "an integer of at least 1")
         require(self.seed >= 0, "seed", self.seed, "an integer of at least 0")
         require(self.weeks >= 8, "weeks", self.weeks, "an integer of at least 8")
-        require(_is_sunday(self.start), "start", self.start, "a Sunday, such as '2021-01-03'")
+        require(is_sunday(self.start), "start", self.start, "a Sunday, such as '2021-01-03'")
         require(0 <= self.conversions <= 0.5, "conversions", self.conversions, "a share between 0 and 0.5")
         require(self.min_members >= 1, "min_members", self.min_members, "an integer of at least 1")
         require(
@@ -90,7 +90,8 @@ class Market(NamedTuple):
         return f"Market({self.tables!r}, seed={self.config.seed})"
 
 
-def _is_sunday(day: str) -> bool:
+def is_sunday(day: str) -> bool:
+    """Whether a text is the date of a Sunday."""
     try:
         return datetime.date.fromisoformat(day).weekday() == 6
     except (TypeError, ValueError):

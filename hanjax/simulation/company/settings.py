@@ -1,12 +1,12 @@
 """What a simulated company can be asked for, and what comes back."""
 
-import datetime
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import pandas as pd
 
 from hanjax.settings import check_types, require, setting
+from hanjax.simulation.settings import is_sunday
 from hanjax.types import Tables
 
 
@@ -36,7 +36,7 @@ class CompanyConfig:
         require(self.accounts >= 1, "accounts", self.accounts, "an integer of at least 1")
         require(self.seed >= 0, "seed", self.seed, "an integer of at least 0")
         require(self.weeks >= 26, "weeks", self.weeks, "an integer of at least 26")
-        require(_is_sunday(self.start), "start", self.start, "a Sunday, such as '2021-01-03'")
+        require(is_sunday(self.start), "start", self.start, "a Sunday, such as '2021-01-03'")
         for name in ("region_spread", "nested_spread", "lift_spread", "strength", "upsell_strength"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         for name in ("turn", "new_tracker"):
@@ -78,10 +78,3 @@ class Company(NamedTuple):
     def day(self, week: int) -> pd.Timestamp:
         """The first day of a week of the history, counted from 0."""
         return pd.Timestamp(self.config.start, tz="UTC") + pd.Timedelta(weeks=week)
-
-
-def _is_sunday(day: str) -> bool:
-    try:
-        return datetime.date.fromisoformat(day).weekday() == 6
-    except (TypeError, ValueError):
-        return False
