@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from hanjax import api
+from hanjax import api, plot
+from hanjax.cli.showing import save, without_screen
 from hanjax.config import Config
 from hanjax.demonstration.faults import show_faults
 from hanjax.demonstration.selling import (
@@ -27,7 +28,7 @@ from hanjax.evaluation.lift import tiers
 from hanjax.explain.inputs import inputs_of
 from hanjax.features import Mart
 from hanjax.labels import GoldSet, audit, freeze, make_labels
-from hanjax.monitoring import DriftReport, Reference, check_drift, performance_over_time, reference_of
+from hanjax.monitoring import DriftReport, Reference, check_drift, monitoring_page, performance_over_time, reference_of
 from hanjax.monitoring.impact import win_rate
 from hanjax.monitoring.proportions import required_sample
 from hanjax.registry import Registry, Score
@@ -73,6 +74,7 @@ def show_circle(out: Path, *, quick: bool = False, seed: int = 0) -> Made:
         What was made.
     """
     begun = time.perf_counter()
+    without_screen()
     company = simulate_company(
         accounts=500 if quick else 2500, weeks=WEEKS, turn=TURN, new_tracker=TRACKER, upsell_strength=1.5, seed=seed
     )
@@ -180,6 +182,7 @@ def _segments(run: Run, tables: Tables, company: Company, out: Path) -> None:
     effects = api.segment_effects(run, tables)
     both = effects.merge(company.effects, on=["factor", "level"], suffixes=("", "_true"))
     both.to_csv(out / "segments.csv", index=False)
+    save(plot.segments(effects), out / "segments.png")
     regions = both[both["factor"] == "region"].nlargest(len(both), "samples")
     _show(regions[["level", "samples", "intercept", "sd", "intercept_true", "shrinkage"]])
     fit = np.corrcoef(regions["intercept"], regions["intercept_true"])[0, 1]
@@ -193,6 +196,7 @@ def _reasons(run: Run, tables: Tables, now: pd.Timestamp, out: Path) -> None:
     as_of = tables.outcomes["as_of"]
     found = api.explain_scores(run, tables, aspects=aspects_of(inputs), as_of=as_of[as_of <= now].max())
     found.write(out / "reasons")
+    save(plot.aspects(found.long), out / "reasons" / "aspects.png")
     columns = ["account_id", "score", *(f"{name}_level" for name in found.aspects if f"{name}_level" in found.table)]
     _show(found.table[columns].head(5))
     for sentence in found.table["sentence"].head(3):
@@ -228,6 +232,7 @@ def _watch(company: Company, mart: Mart, run: Run, out: Path) -> Tables:
         per_year=4, resamples=300,
     )  # fmt: skip
     watched.windows.to_csv(out / "performance.csv", index=False)
+    save(plot.course(watched.windows), out / "performance.png")
     print(repr(watched))
     return tables_of(company, mart, labels, since=company.day(TURN))
 
@@ -268,7 +273,7 @@ def _drift(company: Company, mart: Mart, out: Path) -> None:
     reference.write(out / "reference")
     for week in (TRACKER - 4, TRACKER + 5):
         found = _checked(reference, company, mart, week)
-        found.findings.to_csv(out / f"drift-week-{week}.csv", index=False)
+        (out / f"drift-week-{week}.html").write_text(monitoring_page(found, title=f"Features in week {week}"))
         print(f"week {week}: {found.severity}")
         for alarm in found.alarms[:3]:
             print(f"  {alarm}")

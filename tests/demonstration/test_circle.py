@@ -76,5 +76,12 @@ def test_the_circle_closes(tmp_path, capsys):
     versions = made.registry.table().query("name == 'account-propensity'")
     assert len(versions) == 3 and made.registry.canonical("account propensity").model == "account-propensity"
     assert "week 140: alarm" not in told and "week 149: alarm" in told and "features.sessions_month" in told
-    for file in ("leaderboard.csv", "figures.csv", "segments.csv", "reasons/accounts.csv", "performance.csv"):
+    for file in (
+        "leaderboard.csv",
+        "figures.csv",
+        "segments.csv",
+        "reasons/accounts.csv",
+        "performance.csv",
+        "segments.png",
+    ):
         assert (tmp_path / file).exists()
