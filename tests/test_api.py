@@ -90,6 +90,7 @@ def test_validation_figures_are_those_of_the_kept_epoch():
     assert loss == pytest.approx(best["validation_log_loss"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_networks_validate_each_other_on_all_training_accounts():
     config = trained.CONFIG.replace(ensemble=2, cross_validation=True, epochs=3, aggregator="maximum")
     run = hanjax.fit(trained.market(), config=config)

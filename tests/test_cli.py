@@ -52,6 +52,7 @@ def test_fit_is_the_functions(place, capsys):
     trained.assert_same_scores(*scores)
 
 
+@pytest.mark.slow
 def test_sweep_is_the_functions(place, tmp_path, capsys):
     swept = ["sweep", place / "data", "--out", tmp_path / "some", "--config", place / "settings.json", "--epochs", "1"]
     vary = ["--vary", "learning-rate=0.01,0.003", "--vary", "seed=0..4"]

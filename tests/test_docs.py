@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 MODULES = ["hanjax", *sorted(info.name for info in pkgutil.walk_packages(hanjax.__path__, "hanjax."))]
 MODULES.remove("hanjax.__main__")  # importing it is harmless, but it has nothing but the call
+SLOW = {"api.segments", "api.walking", "checks.future", "checks.masks", "population", "scorer", "training.population"}
+"""Modules whose examples train more than one small model, or for long."""
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -58,7 +60,10 @@ def test_every_public_name_is_documented(name):
     assert not bare
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name.removeprefix("hanjax.") in SLOW else []) for name in MODULES],
+)
 def test_examples_in_docstrings_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(name)

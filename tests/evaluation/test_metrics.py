@@ -58,7 +58,12 @@ def test_equals_scikit_learn(metric, n, values):
 
 @pytest.mark.parametrize(
     ("n", "values", "rate"),
-    [(100_000, None, 0.5), (100_000, None, 0.002), (100_000, 50, 0.5), (1_000_000, None, 0.5)],
+    [
+        (100_000, None, 0.5),
+        (100_000, None, 0.002),
+        (100_000, 50, 0.5),
+        pytest.param(1_000_000, None, 0.5, marks=pytest.mark.slow),
+    ],
 )
 def test_float32_does_not_drift_on_large_data(n, values, rate):
     scores, labels = sample(0, n, values=values, rate=rate)

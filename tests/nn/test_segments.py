@@ -39,6 +39,7 @@ def test_divergence_is_its_integral(m, s, tau):
     np.testing.assert_allclose(gaussian_divergence(*map(jnp.asarray, (m, s, tau))), integral, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_prior_that_is_learned_makes_the_penalty_least():
     each, kinds = module().posteriors(), [slice(0, 1), slice(1, -1), slice(-1, None)]
 
@@ -96,6 +97,7 @@ def test_gradients_are_those_of_finite_differences():
                 np.testing.assert_allclose(gradient[place], (high - low) / 2e-5, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_factors_without_known_levels_and_numbers_are_finite():
     empty = Segments((2, 3))
     penalty, effect = empty.penalty(), empty(jnp.zeros(1), jnp.zeros(0), jnp.array([1, 2]))
@@ -184,6 +186,7 @@ def test_levels_may_be_numbered_in_any_order():
         np.testing.assert_allclose(getattr(found, part), getattr(expected, part), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_ensemble_keeps_variances_apart_and_averages_penalties():
     two = ensemble(net(), 2)
     stacked = jax.tree.map(lambda a, b: jnp.stack([a, b]), params(), jax.tree.map(lambda a: 0.5 * a, params()))

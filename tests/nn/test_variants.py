@@ -59,7 +59,13 @@ def referred(variant):
     return logits
 
 
-@every
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in ("counts", "concatenated", "gated") else [])
+        for name in VARIANTS
+    ],
+)
 def test_factored_and_dense_equal_the_reference(name):
     variant = VARIANTS[name]
     logits = referred(variant)

@@ -50,6 +50,7 @@ def two_processes(*arguments, pairs):
     ]
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_run_that_one_makes(tmp_path):
     tables = trained.market()
     (tmp_path / "data").mkdir()

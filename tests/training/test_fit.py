@@ -204,6 +204,7 @@ def kill_and_resume(folder, *, epochs, after):
     return reached, train(folder, epochs)
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_gives_the_same_bits(tmp_path):
     reached, fitted = kill_and_resume(tmp_path / "killed", epochs=40, after=0.1)
     assert_same_bits(fitted, train(tmp_path / "whole", 40))

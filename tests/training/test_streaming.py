@@ -92,6 +92,7 @@ def test_it_learns_from_several_shards_as_from_one():
     np.testing.assert_allclose(fitted.history["loss"].iloc[-1], whole.history["loss"].iloc[-1], rtol=0.02)
 
 
+@pytest.mark.slow
 def test_validation_is_over_all_shards_together():
     fitted = fit(epochs=1, learning_rate=1e-12)
     rows = [part.validation[~np.isnan(part.batch.label[part.validation, 0])] for part in PARTS]
