@@ -149,7 +149,6 @@ def test_the_score_is_the_auc_that_evaluation_gives(sampled, fitted):
     assert np.isnan(scorer.score(X[test][y[test] == 0]))
 
 
-@pytest.mark.slow
 def test_cross_validation_measures_accounts_that_were_not_trained_on(sampled, fitted):
     X, y, groups = sampled
     scorer = Scorer(**SETTINGS)

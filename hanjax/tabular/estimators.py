@@ -72,7 +72,7 @@ def class_of(tabular: Tabular) -> Any:
     classes = tabular.task == "classification"
     if tabular.algorithm == "xgboost":
         try:
-            import xgboost
+            import xgboost  # pyright: ignore[reportMissingImports]
         except ImportError as missing:
             raise ConfigError(
                 'algorithm: "xgboost" needs the package of that name. Install it with `pip install "hanjax[tabular]"`, '

@@ -164,7 +164,7 @@ def read_ahead(load: Callable[[Item], Loaded], items: Sequence[Item]) -> Generat
         items: all of them.
     """
     try:
-        import grain
+        import grain  # pyright: ignore[reportMissingImports]
     except ImportError:
         yield from planned(load, items)
         return

@@ -186,7 +186,6 @@ def test_levels_may_be_numbered_in_any_order():
         np.testing.assert_allclose(getattr(found, part), getattr(expected, part), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_an_ensemble_keeps_variances_apart_and_averages_penalties():
     two = ensemble(net(), 2)
     stacked = jax.tree.map(lambda a, b: jnp.stack([a, b]), params(), jax.tree.map(lambda a: 0.5 * a, params()))

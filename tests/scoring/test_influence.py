@@ -120,7 +120,6 @@ def test_exact_values_are_the_means_over_all_orders(aggregator):
         assert own.std() > 0.01
 
 
-@pytest.mark.slow
 def test_an_ensemble_is_divided_as_one():
     net, params = model("gated_attention", several=2)
     found = shapley_values(crowd(), net, params, [0], positive_weight=W, baseline=0.5)
