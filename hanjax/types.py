@@ -276,8 +276,8 @@ class Panel(NamedTuple):
     Args:
         batch: every sample, as NumPy arrays.
         samples: one row a sample, sorted by account and cut-off: ``account_id``, ``cutoff`` (start of the period,
-            in the panel's time zone), ``period`` (its number), ``n_members``, the accounts' segments, and then those
-            of the outcomes.
+            in the panel's time zone), ``period`` (its number), ``n_members``, the accounts' segments as of then (names
+            are the latest), and those of the outcomes.
         member_ids: ``[B, K]`` positions in ``individual_ids``, -1 where there is no member.
         individual_ids: ids of the individuals.
         left_out: every row that was left out, by reason.

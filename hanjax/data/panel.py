@@ -16,7 +16,7 @@ from hanjax.data.numbers import account_numbers, member_numbers, scaled_as_of, v
 from hanjax.data.periods import Calendar, make_calendar
 from hanjax.data.pieces import counted, padded
 from hanjax.data.samples import Groups, Span, find_presence, find_span, outcomes
-from hanjax.data.segments import find_segments
+from hanjax.data.segments import find_segments, texts_as_of
 from hanjax.data.sequences import UNKNOWN, Cells, make_sequences
 from hanjax.errors import DataError
 from hanjax.types import Batch, LeftOut, Panel
@@ -152,8 +152,8 @@ def make_panel(
     if asked is not None and log.outcomes is not None:
         said.append(log.outcomes.segments.iloc[asked.row].reset_index(drop=True))
         unit = tuple(map(str, log.outcomes.segments))
-    samples = pd.concat([samples, *said], axis=1)
-    segments, encoding, of_segments = find_segments(log, calendar, encoding, group, samples, training=training)
+    samples = texts_as_of(log, calendar, group.account, group.cutoff, pd.concat([samples, *said], axis=1))
+    segments, encoding, of_segments = find_segments(encoding, group, samples, training=training)
     batch = batch._replace(segments=segments)
     notes = [*log.notes, *_unknown(log, ids, static_table, static), *of_segments]
     if config.opt_out_activity not in (None, *log.activities):

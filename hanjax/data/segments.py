@@ -21,22 +21,18 @@ OWN = ("account_id", "cutoff", "period", "n_members")
 
 
 def find_segments(
-    log: Log,
-    calendar: Calendar,
     encoding: Encoding,
     group: Groups,
     samples: pd.DataFrame,
     *,
     training: Bool[np.ndarray, " a"] | None,
 ) -> tuple[Int[np.ndarray, "b Q"] | None, Encoding, list[str]]:
-    """The level of each factor that each sample belongs to, as of its cut-off.
+    """The level of each factor that each sample belongs to.
 
     Args:
-        log: the checked log.
-        calendar: its periods.
         encoding: its levels are used, or those of the training accounts' samples if it has none yet.
         group: the samples.
-        samples: one row each, with the columns that factors are made of.
+        samples: one row each, with the columns that factors are made of, as of the cut-off.
         training: the accounts on which levels are fitted; all when None.
 
     Returns:
@@ -49,14 +45,11 @@ def find_segments(
     """
     if not encoding.segments:
         return None, encoding, []
-    table, fitted_on = (
-        texts_as_of(log, calendar, group.account, group.cutoff, samples),
-        slice(None) if training is None else training[group.account],
-    )
+    fitted_on = slice(None) if training is None else training[group.account]
     columns, factors, notes = [], [], []
     for factor in encoding.segments:
         _require(factor, samples)
-        found = _crossed(table, factor.columns)
+        found = _crossed(samples, factor.columns)
         if factor.levels is None:
             seen = sorted({found.levels[place] for place in np.unique(found.place[fitted_on])} - {None})
             if not seen:
@@ -87,14 +80,16 @@ def texts_as_of(
         samples: one row each, with the columns of texts.
 
     Returns:
-        The same table, with other texts where they have changed since.
+        The same table, with other texts where they have changed since; names are the latest.
     """
     versions = log.segment_versions
     if versions is None:
         return samples
     row = versions_as_of(versions, calendar)(account, cutoff)
     # The value added last, at -1, is for what is not known yet.
-    texts = {str(name): np.array([*versions[name], None], object)[row] for name in versions.columns[2:]}
+    texts = {
+        str(name): np.array([*versions[name], None], object)[row] for name in versions.columns[2:] if name != "name"
+    }
     return samples.assign(**texts)
 
 

@@ -11,7 +11,7 @@ from hanjax.data.encoding import MISSING, Encoding, Scale
 from hanjax.data.log import Log
 from hanjax.data.numbers import versions_as_of
 from hanjax.data.periods import Calendar
-from hanjax.data.segments import OWN, texts_as_of
+from hanjax.data.segments import OWN
 from hanjax.data.sequences import UNKNOWN
 from hanjax.types import Batch, Panel
 
@@ -122,8 +122,7 @@ def input_values(
     scales = {"number": encoding.as_of or (), "member_number": encoding.of_members or ()}
     scale_of = {f"{kind}:{scale.column}": scale for kind, several in scales.items() for scale in several}
     there = np.asarray(batch.member_mask)[rows]
-    texts = texts_as_of(log, calendar, code[rows], period[rows], panel.samples.iloc[rows])
-    texts = texts.drop(columns=list(OWN)).astype(object)
+    texts = panel.samples.iloc[rows].drop(columns=list(OWN)).astype(object)
     volumes = _volumes(batch, rows, encoding.vocabulary) if any(one.kind == "activity" for one in inputs) else None
     for one in inputs:
         if one.kind == "activity":

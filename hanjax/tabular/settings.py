@@ -45,7 +45,7 @@ class Tabular:
     choose_by: Literal["log_loss", "auc"] = setting("log_loss", "what the grid's combinations are compared by")
     folds: int = setting(5, "parts of the training accounts for the grid and for the weights of components")
     segments: tuple[str, ...] = setting(
-        (), "text columns of accounts that the model is given beside what a network is; their values have no dates"
+        (), "text columns of accounts or outcomes that the model is given beside what a network is, as of the cut-off"
     )
     components: dict = _group("aspects, each a list of columns (or patterns such as 'web *') with a model of its own")
     weights: dict = _group("weight of each aspect; none: learned")

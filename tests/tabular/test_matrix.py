@@ -168,3 +168,17 @@ def test_nothing_of_the_future_is_in_it():
     run = hanjax.fit(trained.market(), config=trained.CONFIG, model=Tabular("decision_tree"))
     verdict = check_no_future(run, trained.market(), cutoffs=2)
     assert verdict.passed and "scores at most" in verdict.checked, verdict
+
+
+def test_a_segment_that_changes_is_told_as_of_the_cutoff():
+    market = trained.market()
+    first = market.accounts.drop_duplicates("account_id").assign(known_at=pd.Timestamp("2000-01-01", tz="UTC"))
+    later = first.assign(known_at=market.events["timestamp"].median(), industry="sold since")
+    dated = market._replace(accounts=pd.concat([first, later], ignore_index=True))
+    tree = Tabular("decision_tree", segments=("industry",))
+    run = hanjax.fit(dated, config=trained.CONFIG, model=tree)
+    panel = hanjax.encode(dated, trained.CONFIG.panel, encoding=run.encoding)
+    early = (panel.samples["cutoff"] < later["known_at"].iloc[0]).to_numpy()
+    sold = run.matrix(panel)["industry = sold since"].to_numpy()
+    assert not sold[early].any() and sold[~early].all() and early.any() and not early.all()
+    assert check_no_future(run, dated, cutoffs=2).passed
