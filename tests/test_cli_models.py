@@ -159,9 +159,9 @@ def test_the_registry_keeps_versions(place, tmp_path, capsys):
     assert own("declare", "APS", *declared) == 0 and own("scores") == 0
     assert "who buys" in capsys.readouterr().out
     assert own("verify") == 0 and "2 versions" in capsys.readouterr().out
-    (tmp_path / "models" / "aps" / "v0001" / "metrics.json").chmod(0o644)
-    (tmp_path / "models" / "aps" / "v0001" / "metrics.json").write_text("{}")
-    assert own("verify") == 1 and "metrics.json was changed" in capsys.readouterr().err
+    (tmp_path / "models" / "aps" / "v0001" / "config.json").chmod(0o644)
+    (tmp_path / "models" / "aps" / "v0001" / "config.json").write_text("{}")
+    assert own("verify") == 1 and "config.json was changed" in capsys.readouterr().err
     assert own("history", "nobody") == 1 and "no model is called 'nobody'" in capsys.readouterr().err
     assert own("register", place / "run", *about, "--lineage", "x") == 1 and "NAME=VALUE" in capsys.readouterr().err
 

@@ -19,7 +19,22 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 MODULES = ["hanjax", *sorted(info.name for info in pkgutil.walk_packages(hanjax.__path__, "hanjax."))]
 MODULES.remove("hanjax.__main__")  # importing it is harmless, but it has nothing but the call
-SLOW = {"api.segments", "api.walking", "checks.future", "checks.masks", "population", "scorer", "training.population"}
+SLOW = {
+    "api.explaining",
+    "api.monitoring",
+    "api.reporting",
+    "api.segments",
+    "api.walking",
+    "checks.future",
+    "checks.masks",
+    "nn.ensemble",
+    "population",
+    "scorer",
+    "scoring.deletion",
+    "training.fit",
+    "training.population",
+    "training.streaming",
+}
 """Modules whose examples train more than one small model, or for long."""
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 

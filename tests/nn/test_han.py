@@ -50,9 +50,7 @@ def referred(name):
     return *logits(params), loss(params), reference.gradient(loss, params)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "relative"), [pytest.param("float32", 1e-5, marks=pytest.mark.slow), ("float64", 1e-10)]
-)
+@pytest.mark.parametrize(("dtype", "relative"), [("float32", 1e-5), ("float64", 1e-10)])
 @every
 def test_factored_and_dense_equal_the_reference(name, dtype, relative):
     assert (factored().members != dense().batch().members).any()
