@@ -87,10 +87,10 @@ def texts_as_of(
         return samples
     row = versions_as_of(versions, calendar)(account, cutoff)
     # The value added last, at -1, is for what is not known yet.
-    texts = {
-        str(name): np.array([*versions[name], None], object)[row] for name in versions.columns[2:] if name != "name"
-    }
-    return samples.assign(**texts)
+    names = [str(name) for name in versions.columns[2:] if name != "name"]
+    said = {name: np.array([*versions[name], None], object)[row] for name in names}
+    # Of the type that texts have where nothing has changed: pandas would infer another one.
+    return samples.assign(**{name: pd.Series(texts, samples.index, dtype=object) for name, texts in said.items()})
 
 
 def _require(factor: Factor, samples: pd.DataFrame) -> None:
