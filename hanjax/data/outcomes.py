@@ -11,7 +11,7 @@ from hanjax.data.ids import is_text, no_nulls
 from hanjax.data.log import NEVER, Log, Outcomes
 from hanjax.data.panel import calendar_of
 from hanjax.data.rosters import Accounts, show
-from hanjax.data.statics import numbers_of, plain, texts_of
+from hanjax.data.statics import accounts_of, numbers_of, plain, texts_of
 from hanjax.data.strays import Strays
 from hanjax.data.times import MISSING, read_times
 from hanjax.errors import ConfigError, DataError
@@ -48,18 +48,7 @@ def with_outcomes(
         )
     name = "outcomes"
     no_nulls(name, "as_of", table["as_of"])
-    place = accounts.lookup(table["account_id"])
-    strays.unknown(name, "account_id", table["account_id"], np.flatnonzero(place < 0), "accounts")
-    who = np.append(code, np.int32(-1))[place]
-    gone = np.flatnonzero((who < 0) & (place >= 0))
-    strays.add(
-        name,
-        "account_id",
-        "is an account that was left out",
-        count=len(gone),
-        first=[table["account_id"][row].as_py() for row in gone[:5].tolist()],
-        remedy="Remove these rows.",
-    )
+    who = accounts_of(name, table, accounts, code, strays)
     times = {column: read_times(name, column, table[column], config.timezone) for column in ("as_of", "known_at")
              if column in table.column_names}  # fmt: skip
     as_of = times["as_of"].values

@@ -195,19 +195,7 @@ def read_features(
         return None
     name = "account_features"
     no_nulls(name, "known_at", table["known_at"])
-    found = accounts.lookup(table["account_id"])
-    unknown = np.flatnonzero(found < 0)
-    strays.unknown(name, "account_id", table["account_id"], unknown, "accounts")
-    who = np.append(code, np.int32(-1))[found]
-    gone = np.flatnonzero((who < 0) & (found >= 0))
-    strays.add(
-        name,
-        "account_id",
-        "is an account that was left out",
-        count=len(gone),
-        first=[table["account_id"][row].as_py() for row in gone[:5].tolist()],
-        remedy="Remove these rows.",
-    )
+    who = accounts_of(name, table, accounts, code, strays)
     known = read_times(name, "known_at", table["known_at"], timezone).values
     order = np.lexsort((known, who))
     order = order[who[order] >= 0]
@@ -227,6 +215,34 @@ def read_features(
         if column not in (*COLUMNS[name], *exclude):
             columns[column] = numbers_of(name, column, table[column])[order]
     return pd.DataFrame(columns)
+
+
+def accounts_of(
+    name: str, table: pa.Table, accounts: Accounts, code: Int[np.ndarray, " a"], strays: Strays
+) -> Int[np.ndarray, " n"]:
+    """The final code of each row's account, -1 where there is none, which is counted by its reason.
+
+    Args:
+        name: of the table.
+        table: with a column ``account_id``.
+        accounts: the accounts.
+        code: each one's final code; -1 where left out.
+        strays: what becomes of rows that belong nowhere.
+    """
+    found = accounts.lookup(table["account_id"])
+    unknown = np.flatnonzero(found < 0)
+    strays.unknown(name, "account_id", table["account_id"], unknown, "accounts")
+    who = np.append(code, np.int32(-1))[found]
+    gone = np.flatnonzero((who < 0) & (found >= 0))
+    strays.add(
+        name,
+        "account_id",
+        "is an account that was left out",
+        count=len(gone),
+        first=[table["account_id"][row].as_py() for row in gone[:5].tolist()],
+        remedy="Remove these rows.",
+    )
+    return who
 
 
 def read_folds(table: pa.Table | None, accounts: Accounts, code: Int[np.ndarray, " a"]) -> np.ndarray | None:
