@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, overload
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
@@ -19,6 +20,7 @@ from hanjax.scoring import append as scoring
 from hanjax.scoring.append import Appended
 from hanjax.scoring.scores import score_run
 from hanjax.tabular.run import AnyRun
+from hanjax.training.devices import first_process
 from hanjax.types import Panel, Scores
 
 
@@ -54,7 +56,8 @@ def score(
             period, or all; what is said there of their labels is not read.
         raw: leave the class weight of the loss in the probabilities, and calibrate nothing.
         progress: show a bar.
-        out: of shards, the folder to write the scores to, in files of one shard each; None to return them.
+        out: of shards, the folder to write the scores to, in files of one shard each; None to return them. Several
+            processes that ``jax.distributed.initialize`` has joined deal the shards among them.
 
     Returns:
         The scores of accounts and of individuals; see ``hanjax.scoring.scores.score_panel`` for the columns. With
@@ -77,7 +80,10 @@ def score(
     if (shards := shards_in(data)) is not None:
         if as_of is not None:
             raise ConfigError("as_of: shards are scored at every cut-off. Take from the scores those that you need.")
-        with progress_bar(shards.samples, progress) as update:
+        share = (
+            shards.samples if out is None or jax.process_count() == 1 else None
+        )  # of several, what one shows is its own
+        with progress_bar(share, progress and first_process()) as update:
             if out is None:
                 return joined_scores(run, shards, raw=raw, progress=update)
             return score_shards(run, shards, out, raw=raw, progress=update)

@@ -1,9 +1,10 @@
 """Training on shards, and scoring them: what ``fit`` and ``score`` do with data that outgrow the memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import jax
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -21,6 +22,7 @@ from hanjax.errors import ConfigError, DataError
 from hanjax.evaluation.calibration import Calibration
 from hanjax.run import Run
 from hanjax.scoring.scores import network_logits, score_run, score_samples
+from hanjax.training.devices import first_alone, together
 from hanjax.types import Panel, Scores
 
 if TYPE_CHECKING:
@@ -158,6 +160,8 @@ def score_shards(
 ) -> ScoredShards:
     """Scores one shard after the other, and writes what ``score`` would return.
 
+    Several processes that JAX has joined deal the shards among them, and all write to the one folder.
+
     Args:
         run: the model.
         shards: encoded with its encoding.
@@ -170,25 +174,38 @@ def score_shards(
 
     Raises:
         ConfigError: if the shards were not encoded as the model needs it.
+        RunError: if another of several processes could not go on.
     """
     folder = Path(out)
-    individuals, raw_scores = 0, []
-    paths = []
-    for number, scores in scores_of(run, shards, raw=raw, progress=progress):
-        _write(scores.individuals, folder / "individuals", number)
-        paths.append(_write(scores.accounts, folder / "accounts", number))
-        raw_scores.append(scores.accounts[["cutoff", "raw_score"]])
-        individuals += len(scores.individuals)
-    ranks = _ranks(raw_scores)
-    for path, rank in zip(paths, ranks, strict=True):
-        table = pq.ParquetFile(path).read()
-        _replace(table.set_column(table.column_names.index("rank"), "rank", pa.array(rank)), path)
-    return ScoredShards(folder, sum(map(len, ranks)), individuals)
+    accounts, individuals = folder / "accounts", folder / "individuals"
+    holding = _holding(shards)
+
+    def score_mine() -> None:
+        mine = holding[jax.process_index() :: jax.process_count()]
+        for number, scores in scores_of(run, shards, mine, raw=raw, progress=progress):
+            for table, where in ((scores.accounts, accounts), (scores.individuals, individuals)):
+                where.mkdir(parents=True, exist_ok=True)
+                _replace(pa.Table.from_pandas(table, preserve_index=False), where / _file(number))
+
+    def finish() -> None:
+        for where in (accounts, individuals):
+            for path in {*where.glob("shard-*.parquet")}.difference(where / _file(number) for number in holding):
+                path.unlink()  # an earlier scoring, of more shards, has left it
+        paths = [accounts / _file(number) for number in holding]
+        raw_scores = [pq.ParquetFile(path).read(["cutoff", "raw_score"]).to_pandas() for path in paths]
+        for path, rank in zip(paths, _ranks(raw_scores), strict=True):
+            table = pq.ParquetFile(path).read()
+            _replace(table.set_column(table.column_names.index("rank"), "rank", pa.array(rank)), path)
+
+    together(score_mine)
+    first_alone(finish)
+    rows = [sum(pq.read_metadata(where / _file(n)).num_rows for n in holding) for where in (accounts, individuals)]
+    return ScoredShards(folder, *rows)
 
 
 def joined_scores(run: Run, shards: Shards, *, raw: bool, progress: Callable[[int], object] | None = None) -> Scores:
     """The scores of all shards, as those of one panel; see ``score_shards``."""
-    parts = [scores for _, scores in scores_of(run, shards, raw=raw, progress=progress)]
+    parts = [scores for _, scores in scores_of(run, shards, _holding(shards), raw=raw, progress=progress)]
     ranks = _ranks([scores.accounts[["cutoff", "raw_score"]] for scores in parts])
     accounts = pd.concat([s.accounts.assign(rank=rank) for s, rank in zip(parts, ranks, strict=True)])
     individuals = pd.concat([scores.individuals for scores in parts])
@@ -197,9 +214,14 @@ def joined_scores(run: Run, shards: Shards, *, raw: bool, progress: Callable[[in
 
 
 def scores_of(
-    run: Run, shards: Shards, *, raw: bool, progress: Callable[[int], object] | None = None
+    run: Run,
+    shards: Shards,
+    numbers: Sequence[int],
+    *,
+    raw: bool,
+    progress: Callable[[int], object] | None = None,
 ) -> Iterator[tuple[int, Scores]]:
-    """The number and the scores of each shard that holds any sample; ranks are among the accounts of the shard.
+    """The number and the scores of each of some shards that hold samples; ranks are among the accounts of the shard.
 
     Raises:
         ConfigError: if the shards were not encoded as the model needs it.
@@ -209,9 +231,8 @@ def scores_of(
             f"{shards.folder}: the shards were not encoded as the model needs it. Encode the data with "
             "config=run.config.panel and encoding=run.encoding."
         )
-    for number, panel in enumerate(shards):
-        if len(panel.samples):
-            yield number, score_run(run, panel, raw=raw, progress=progress)
+    for number in numbers:
+        yield number, score_run(run, shards.panel(number), raw=raw, progress=progress)
 
 
 def _ranks(raw_scores: list[pd.DataFrame]) -> list[Int[np.ndarray, " b"]]:
@@ -221,11 +242,13 @@ def _ranks(raw_scores: list[pd.DataFrame]) -> list[Int[np.ndarray, " b"]]:
     return np.split(rank, np.cumsum([len(scores) for scores in raw_scores])[:-1])
 
 
-def _write(scores: pd.DataFrame, folder: Path, number: int) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"shard-{number:05d}.parquet"
-    _replace(pa.Table.from_pandas(scores, preserve_index=False), path)
-    return path
+def _holding(shards: Shards) -> list[int]:
+    """The numbers of the shards that hold any sample."""
+    return [number for number, shard in enumerate(shards.shards) if shard.samples]
+
+
+def _file(number: int) -> str:
+    return f"shard-{number:05d}.parquet"
 
 
 def _replace(table: pa.Table, path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hanjax.config import Config, ModelConfig, PanelConfig, TrainConfig
-from hanjax.errors import ConfigError
+from hanjax.errors import ConfigError, RunError
 from hanjax.options import add_options, given
 from hanjax.settings import read_settings
 
@@ -68,3 +68,36 @@ def run_and_data(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of every command that uses a trained model."""
     parser.add_argument("run", metavar="RUN", help="a run folder")
     parser.add_argument("data", metavar="DATA", help="folder of the tables")
+
+
+def add_processes(parser: argparse.ArgumentParser, share: str) -> None:
+    """Adds the options of a command that several processes can run together.
+
+    Args:
+        parser: of the command.
+        share: what they do together.
+    """
+    parser.add_argument(
+        "--distributed",
+        action="store_true",
+        help=f"one of several processes, which {share}; found by itself under Slurm, Open MPI, Kubernetes and on TPU "
+        "pods, otherwise say where the first process is, and which this one is:",
+    )
+    parser.add_argument("--coordinator", metavar="HOST:PORT", help="address of the first process")
+    parser.add_argument("--processes", metavar="N", type=int, help="how many there are")
+    parser.add_argument("--process", metavar="I", type=int, help="which this one is, from 0")
+
+
+def join_processes(arguments: argparse.Namespace) -> None:
+    """Joins the processes of a command, if it is one of several."""
+    if not arguments.distributed:
+        return
+    import jax
+
+    try:
+        jax.distributed.initialize(arguments.coordinator, arguments.processes, arguments.process)
+    except (ValueError, RuntimeError) as error:
+        raise RunError(
+            f"--distributed: the processes could not be joined ({str(error).splitlines()[0]}). Start each with the "
+            "same --coordinator HOST:PORT and --processes N, and its own --process I."
+        ) from error

@@ -8,9 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hanjax.cli.parsing import PRESETS, add_settings, chosen_run, chosen_settings, command_parser, run_and_data
+from hanjax.cli.parsing import (
+    PRESETS,
+    add_processes,
+    add_settings,
+    chosen_run,
+    chosen_settings,
+    command_parser,
+    join_processes,
+    run_and_data,
+)
 from hanjax.config import Config
-from hanjax.errors import ConfigError, RunError
+from hanjax.errors import ConfigError
 from hanjax.options import varied
 from hanjax.settings import build, read_settings
 
@@ -31,27 +40,20 @@ def fit(argv: Sequence[str]) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="continue an interrupted training, to the same bits")
     parser.add_argument("--devices", metavar="N", type=int, default=1, help="devices, or cores, to deal a step among")
-    parser.add_argument(
-        "--distributed",
-        action="store_true",
-        help="one of several processes, which train together with all their devices; found by itself under Slurm, "
-        "Open MPI, Kubernetes and on TPU pods, otherwise say where the first process is, and which this one is:",
-    )
-    parser.add_argument("--coordinator", metavar="HOST:PORT", help="address of the first process")
-    parser.add_argument("--processes", metavar="N", type=int, help="how many there are")
-    parser.add_argument("--process", metavar="I", type=int, help="which this one is, from 0")
+    add_processes(parser, "train together with all their devices")
     parser.add_argument(
         "--preset", choices=PRESETS, help="the settings to start from (default: default; of shards, theirs)"
     )
     add_settings(parser)
     arguments = parser.parse_args(argv)
+    from hanjax.training.devices import first_process
+
     config = chosen_settings(arguments, _start(arguments))
     model, out = _tabular(arguments), arguments.out or Path("run")
-    if arguments.distributed:
-        _join(arguments)
+    join_processes(arguments)
     devices = None if arguments.distributed else arguments.devices
     train(arguments.data, out, config, model=model, resume=arguments.resume, devices=devices)
-    if not arguments.process:  # one of several is enough to say so
+    if first_process():
         print(f"Next: {shlex.join(['hanjax', 'evaluate', str(out), arguments.data])}")
 
 
@@ -79,19 +81,6 @@ def _tabular(arguments: argparse.Namespace) -> "Tabular | None":
         except ValueError as error:
             raise ConfigError(f"--model-options: not valid JSON ({error}).") from None
     return build(Tabular, "model", {**settings, "algorithm": arguments.model})
-
-
-def _join(arguments: argparse.Namespace) -> None:
-    """Joins the processes of a distributed training."""
-    import jax
-
-    try:
-        jax.distributed.initialize(arguments.coordinator, arguments.processes, arguments.process)
-    except (ValueError, RuntimeError) as error:
-        raise RunError(
-            f"--distributed: the processes could not be joined ({str(error).splitlines()[0]}). Start each with the "
-            "same --coordinator HOST:PORT and --processes N, and its own --process I."
-        ) from error
 
 
 def sweep(argv: Sequence[str]) -> None:

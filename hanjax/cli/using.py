@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hanjax.cli.parsing import chosen_run, command_parser, run_and_data
+from hanjax.cli.parsing import add_processes, chosen_run, command_parser, join_processes, run_and_data
 from hanjax.cli.showing import as_text, save, without_screen
 from hanjax.errors import ConfigError, RunError
 
@@ -14,6 +14,7 @@ def score(argv: Sequence[str]) -> None:
     """Writes accounts.parquet and individuals.parquet."""
     from hanjax import api
     from hanjax.api.given import shards_in
+    from hanjax.training.devices import first_process
 
     about = "Scores accounts and individuals."
     parser = command_parser("score", about, out="where (default: scores in the run folder)")
@@ -23,14 +24,19 @@ def score(argv: Sequence[str]) -> None:
     parser.add_argument(
         "--append", action="store_true", help="add what is new to the scores there, and change what late rows touch"
     )
+    add_processes(parser, "deal the shards of a data set among them")
     arguments = parser.parse_args(argv)
+    join_processes(arguments)
     run, out = chosen_run(arguments), arguments.out or Path(arguments.run) / "scores"
     if shards_in(arguments.data) is not None:
         if arguments.append or arguments.as_of:
             raise ConfigError("--append, --as-of: shards are scored at every cut-off, anew.")
         written = api.score(run, arguments.data, raw=arguments.raw, out=out, progress=True)
-        print(f"{out}: {written.accounts:,} scores of accounts, {written.individuals:,} of individuals, in files")
+        if first_process():
+            print(f"{out}: {written.accounts:,} scores of accounts, {written.individuals:,} of individuals, in files")
         return
+    if arguments.distributed:
+        raise ConfigError("--distributed: processes deal shards among them, and one scores tables. Make shards first.")
     if arguments.as_of is None:
         found = api.append_scores(run, arguments.data, out, raw=arguments.raw, anew=not arguments.append, progress=True)
         scores = found.scores

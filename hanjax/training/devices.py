@@ -117,26 +117,30 @@ def first_process() -> bool:
     return jax.process_index() == 0
 
 
-def first_alone(action: Callable[[], object]) -> None:
-    """Lets the first process do something before the others go on.
+def together(action: Callable[[], object]) -> None:
+    """Lets every process do its part, and none go on before all are done.
 
     Args:
-        action: what it does.
+        action: what this one does.
 
     Raises:
-        RunError: in the other processes, if the action failed in the first, which raises its own error.
+        RunError: in the other processes, if the action failed in one, which raises its own error.
     """
     error: Exception | None = None
-    if first_process():
-        try:
-            action()
-        except Exception as found:  # whatever it is, the others must not wait for ever
-            error = found
+    try:
+        action()
+    except Exception as found:  # whatever it is, the others must not wait for ever
+        error = found
     if jax.process_count() > 1:
         from jax.experimental import multihost_utils
 
-        failed = multihost_utils.broadcast_one_to_all(np.array(error is not None))
+        failed = multihost_utils.process_allgather(np.array(error is not None)).any()
         if failed and error is None:
-            raise RunError("The first process could not go on; its own message says why.")
+            raise RunError("Another process could not go on; its own message says why.")
     if error is not None:
         raise error
+
+
+def first_alone(action: Callable[[], object]) -> None:
+    """Lets the first process do something before the others go on; see ``together``."""
+    together(action if first_process() else lambda: None)

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 
 import hanjax
+from hanjax.data.sharding import deal_tables, encode_parts
 from hanjax.errors import ConfigError
 from hanjax.training.checkpoint import Checkpoints
 from hanjax.training.devices import mesh_of
@@ -50,26 +52,64 @@ def two_processes(*arguments, pairs):
     ]
 
 
-@pytest.mark.slow
-def test_two_processes_make_the_run_that_one_makes(tmp_path):
-    tables = trained.market()
-    (tmp_path / "data").mkdir()
-    for name, table in tables._asdict().items():
-        if table is not None:
-            table.to_parquet(tmp_path / "data" / f"{name}.parquet", index=False)
-    trained.CONFIG.write(tmp_path / "settings.json")
-    command = ["hanjax", "fit", tmp_path / "data", "--config", tmp_path / "settings.json", "--out", tmp_path / "run"]
+def by_two(*command):
+    """Runs a command of hanjax in two processes, and returns what each of them printed."""
     address = lambda port, i: [
         *("--distributed", "--coordinator", f"127.0.0.1:{port}", "--processes", "2", "--process", str(i))
     ]
-    for process in two_processes(*command, pairs=address):
-        _, errors = process.communicate(timeout=300)
+    printed = []
+    for process in two_processes("hanjax", *command, pairs=address):
+        output, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
+        printed.append(output)
+    return printed
+
+
+def written_market(folder):
+    """The market in a folder, read from there."""
+    folder.mkdir()
+    for name, table in trained.market()._asdict().items():
+        if table is not None:
+            table.to_parquet(folder / f"{name}.parquet", index=False)
+    return hanjax.read(folder)
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_run_that_one_makes(tmp_path):
+    tables = written_market(tmp_path / "data")
+    trained.CONFIG.write(tmp_path / "settings.json")
+    by_two("fit", tmp_path / "data", "--config", tmp_path / "settings.json", "--out", tmp_path / "run")
     run, alone = hanjax.load(tmp_path / "run"), trained.trained()
     for name in ("loss", "validation_auc", "validation_log_loss"):
         np.testing.assert_allclose(run.history[name], alone.history[name], rtol=1e-4, err_msg=name)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), run.params, alone.params)
     trained.assert_same_scores(hanjax.score(run, tables), hanjax.score(alone, tables), tolerance=1e-4)
+
+
+@pytest.mark.slow
+def test_two_processes_train_on_shards_and_deal_them_to_be_scored(tmp_path):
+    parts = deal_tables(written_market(tmp_path / "data"), 3)
+    training = encode_parts(parts, out=tmp_path / "training", config=trained.CONFIG)
+    alone = hanjax.fit(training, tmp_path / "alone")
+    by_two("fit", tmp_path / "training", "--out", tmp_path / "run")
+    run = hanjax.load(tmp_path / "run")
+    for name in ("loss", "validation_auc", "validation_log_loss"):
+        np.testing.assert_allclose(run.history[name], alone.history[name], rtol=1e-4, err_msg=name)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), run.params, alone.params)
+
+    encode_parts(parts, out=tmp_path / "all", config=run.config.panel, encoding=run.encoding)
+    stale = tmp_path / "scores" / "accounts" / "shard-00007.parquet"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"of a scoring of more shards")
+    first, second = by_two("score", tmp_path / "run", tmp_path / "all", "--out", tmp_path / "scores")
+    expected = hanjax.score(run, tmp_path / "all", out=tmp_path / "alone-scores")
+    assert f"{expected.accounts:,} scores of accounts, {expected.individuals:,} of individuals" in first
+    assert "scores of accounts" not in second and not stale.exists()
+    for name in ("accounts", "individuals"):
+        one, two = (sorted((tmp_path / folder / name).iterdir()) for folder in ("alone-scores", "scores"))
+        assert [path.name for path in one] == [path.name for path in two] and len(one) == 3
+        for left, right in zip(one, two, strict=True):
+            pd.testing.assert_frame_equal(pd.read_parquet(left), pd.read_parquet(right), rtol=1e-5)
 
 
 @pytest.mark.slow
