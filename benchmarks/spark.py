@@ -12,6 +12,7 @@ Events are simulated 20,000 accounts at a time, each time with other seeds, and 
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -119,6 +120,7 @@ def by_spark(folder: Path, shards: int) -> dict[str, Any]:
 
     from hanjax.spark import encode_spark
 
+    os.environ["PYSPARK_PYTHON"] = sys.executable  # or workers would be the first python3 of the path
     started = time.perf_counter()
     spark = (
         SparkSession.builder.master("local[2]")
@@ -127,7 +129,6 @@ def by_spark(folder: Path, shards: int) -> dict[str, Any]:
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.local.dir", str(folder / "spark"))
-        .config("spark.pyspark.python", sys.executable)
         .getOrCreate()
     )
     spark.sparkContext.setLogLevel("ERROR")

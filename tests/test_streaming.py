@@ -9,10 +9,12 @@ import pytest
 
 import hanjax
 from hanjax.config import Config
-from hanjax.data.sharding import encode_parts, shards_of
+from hanjax.data.parts import shards_of
+from hanjax.data.sharding import encode_parts
 from hanjax.errors import ConfigError, DataError, RunError
 from hanjax.types import Tables
 from tests import trained
+from tests.data.test_outcomes import asked
 
 
 def dealt(tables, parts):
@@ -62,7 +64,7 @@ def test_several_shards_give_a_run(folder):
 
 def test_other_settings_than_those_of_the_shards_are_refused(folder):
     shards = made(folder / "three", 3)
-    for name, value in (("window", 5), ("test", 0.3), ("split_seed", 7)):
+    for name, value in (("window", 5), ("test", 0.3), ("split_seed", 7), ("segments", ("industry",))):
         with pytest.raises(ConfigError, match=f"made with other settings .{name} was"):
             hanjax.fit(shards, config=trained.CONFIG.replace(**{name: value}))
     with pytest.raises(DataError, match="not split into training and validation"):
@@ -109,6 +111,20 @@ def test_a_shard_without_any_sample_is_passed_over(tmp_path):
     assert min(shard.samples for shard in shards.shards) == 0
     trained.assert_same_scores(hanjax.score(run, shards), hanjax.score(run, tables), tolerance=1e-6)
     assert hanjax.score(run, shards, out=tmp_path / "scores").accounts == shards.samples
+
+
+@pytest.mark.slow
+def test_outcomes_and_segments_are_trained_on_and_scored_as_in_memory(tmp_path):
+    tables = trained.market()._replace(outcomes=asked())
+    config = trained.CONFIG.replace(segments=("region",))
+    alone = hanjax.fit(tables, config=config)
+    run = hanjax.fit(encode_parts([tables], out=tmp_path / "training", config=config))
+    for name in ("loss", "validation_auc", "validation_log_loss"):
+        np.testing.assert_allclose(run.history[name], alone.history[name], rtol=1e-5, err_msg=name)
+    shards = encode_parts(dealt(tables, 3), out=tmp_path / "all", config=config.panel, encoding=alone.encoding)
+    found, expected = hanjax.score(alone, shards), hanjax.score(alone, tables)
+    pd.testing.assert_frame_equal(found.accounts, expected.accounts, atol=1e-6)
+    pd.testing.assert_frame_equal(found.individuals, expected.individuals, atol=1e-6)
 
 
 @pytest.mark.slow

@@ -70,10 +70,10 @@ def encoded(tables: Tables | Log, encoding: Encoding, config: Config = CONFIG) -
 
 
 def decoded(panel: Panel) -> dict:
-    """What the network is given of each sample, by account and cut-off, whatever rows it stands in."""
+    """What the network is given of each sample, by account, cut-off and unit, whatever rows it stands in."""
     batch, found = panel.batch, {}
     of = lambda table, *rows: None if table is None else table[rows].tolist()
-    for b, row in enumerate(panel.samples.itertuples()):
+    for b, key in enumerate(panel.samples[panel.keys].itertuples(index=False, name=None)):
         members = []
         for k in np.flatnonzero(batch.members[b]):
             window = batch.member_windows[b, k]
@@ -89,7 +89,7 @@ def decoded(panel: Panel) -> dict:
                 )
             )
         numbers = None if batch.account_numbers is None else batch.account_numbers[b].tolist()
-        found[row.account_id, row.cutoff] = (members, batch.accounts[batch.account[b]].tolist(), numbers)
+        found[key] = (members, batch.accounts[batch.account[b]].tolist(), numbers)
     return found
 
 

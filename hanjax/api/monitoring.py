@@ -158,10 +158,9 @@ def make_reference(
     parts = run.parts_of(log.account_ids)
     if not (parts == TRAIN).any():
         raise DataError("accounts: none of them is a training account of the run. Bring the data it was trained on.")
-    if periods is not None and periods < 1:
-        raise ConfigError(f"periods: expected 1 at least, got {periods}.")
     training, calendar = take_accounts(log, parts == TRAIN), calendar_of(log, config)
-    begin = ALWAYS if periods is None else int(calendar.starts[max(_last(log, config, calendar) - periods + 1, 0)])
+    last = int(calendar.starts[_last(log, config, calendar)])
+    begin = ALWAYS if periods is None else _first(log, config, last, periods)
     panel = make_panel(training, config, run.encoding, cutoffs=(begin, NEVER))[0]
     segments = segment_columns(panel) if segments is None else segments
     frames = frames_of(training, config, run.encoding, panel)
@@ -181,6 +180,7 @@ def monitor(
     data: Data,
     *,
     as_of: Any = None,
+    periods: int = 1,
     reference: Reference | str | Path | None = None,
     outcomes: bool = True,
     alpha: float = 0.01,
@@ -191,7 +191,8 @@ def monitor(
 ) -> Monitoring:
     """Looks whether data and scores are still what they were in training, and how good the scores have been.
 
-    Drift is looked for at one cut-off, in all that the model is given there, and in its scores. Performance is that on
+    Drift is looked for at the cut-off (or at the last few, where each has few rows, as with a table of outcomes), in
+    all that the model is given there, and in its scores. Performance is that on
     what the run was not trained on, at every cut-off before it whose outcome is known.
 
     Args:
@@ -199,6 +200,7 @@ def monitor(
         data: the tables as they are now, or their folder.
         as_of: a date: the cut-off is the start of the period that holds it. None for the last one (with outcomes, the
             last for which there is one). A date so late that the log should go on, but does not, is an alarm.
+        periods: how many cut-offs, the last of which is that one, drift is looked for in.
         reference: of the training data, or its folder; None for that in the run's folder.
         outcomes: whether to look at performance, too.
         alpha: in which share of reports drift may be an alarm by chance.
@@ -211,6 +213,7 @@ def monitor(
         Drift, performance and verdict; ``write`` makes the page.
 
     Raises:
+        ConfigError: if the number of periods is below 1.
         DataError: if the tables are not what they should be, or nobody can be scored as of the date.
         RunError: if the run or the reference cannot be read.
 
@@ -231,7 +234,7 @@ def monitor(
         reference = Reference.read(run.folder if reference is None else reference)  # pyright: ignore
     config = run.config.panel
     log, cutoff, late = _now(check(tables, config), config, as_of)
-    panel = make_panel(log, config, run.encoding, cutoffs=(cutoff, cutoff))[0]
+    panel = make_panel(log, config, run.encoding, cutoffs=(_first(log, config, cutoff, periods), cutoff))[0]
     scores = score_encoded(run, panel, progress=progress).accounts
     frames = frames_of(log, config, run.encoding, panel)
     drift = check_drift(
@@ -277,6 +280,14 @@ def _now(log: Log, config: PanelConfig, as_of: Any) -> tuple[Log, int, int]:
         return *observed_until(log, config, as_of), 0
     log, cutoff = observed_until(log, config, longer.dates(np.array([last + 1]))[0])
     return log, cutoff, asked - last - 1
+
+
+def _first(log: Log, config: PanelConfig, last: int, periods: int) -> int:
+    """The first of so many cut-offs of which the last is known, or that of the log."""
+    if periods < 1:
+        raise ConfigError(f"periods: expected 1 at least, got {periods}.")
+    starts = calendar_of(log, config).starts
+    return int(starts[max(int(np.searchsorted(starts, last)) - periods + 1, 0)])
 
 
 def _last(log: Log, config: PanelConfig, calendar: Calendar) -> int:

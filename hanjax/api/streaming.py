@@ -83,6 +83,7 @@ def _settings(shards: Shards, config: Config | None) -> Config:
         )
     config = made_with if config is None else settings_of(config, Config)
     pairs = [("panel", name) for name in made_with.to_dict()["panel"]] + [("train", name) for name in _OF_THE_SPLIT]
+    pairs.append(("model", "segments"))  # whose levels were fitted with the encoding
     mine, theirs = config.to_dict(), made_with.to_dict()
     other = [
         f"{name} was {theirs[part][name]!r}, is {mine[part][name]!r}"

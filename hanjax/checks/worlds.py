@@ -12,8 +12,7 @@ from hanjax.config import PanelConfig
 from hanjax.data.frames import COLUMNS, frames
 from hanjax.data.ids import check_ids, is_text
 from hanjax.data.log import NEVER
-from hanjax.data.outcomes import periods_with
-from hanjax.data.tables import check
+from hanjax.data.periods import around
 from hanjax.data.times import MISSING, read_times
 from hanjax.types import Tables
 
@@ -76,10 +75,9 @@ class Worlds:
         if given.outcomes is not None:
             frame = _as_frame("outcomes", given.outcomes, config)
             # Each row asks at the start of its period; what became of it is known at the end, if nothing is said.
-            starts = periods_with(check(tables, config), frame["as_of"].to_numpy(), config)
-            period = np.searchsorted(starts, frame["as_of"].to_numpy(), side="right") - 1
+            self.asked, end = around(frame["as_of"].to_numpy(), period=config.period, timezone=config.timezone)
             known = _known(frame)
-            self.asked, self.told = starts[period], np.where(known == MISSING, starts[period + 1] - 1, known)
+            self.told = np.where(known == MISSING, end - 1, known)
             self.frames["outcomes"] = frame
 
     def constant(self, segments: Iterable[str] = ()) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """Commands about data: simulate, simulate-company, describe and encode."""
 
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -108,7 +110,8 @@ def _encode_here(arguments: Any, config: Config | PanelConfig, *, shards: int, *
     from tqdm import tqdm
 
     from hanjax import api
-    from hanjax.data.sharding import deal_tables, encode_parts
+    from hanjax.data.parts import deal_tables
+    from hanjax.data.sharding import encode_parts
     from hanjax.data.tables import check
 
     tables, panel = api.read(arguments.data), config.panel if isinstance(config, Config) else config
@@ -129,14 +132,17 @@ def _encode_with_spark(arguments: Any, config: Config | PanelConfig, **how: Any)
         raise ConfigError("--spark: is not installed. Install it with `pip install 'hanjax[spark]'`.") from None
     from hanjax.data.frames import OPTIONAL
     from hanjax.spark import encode_spark
+    from hanjax.types import Tables
 
     tables: dict[str, Path] = {}
-    for name in ("events", "individuals", "accounts", "account_features", "folds"):
+    for name in Tables._fields:
         paths = [path for path in (arguments.data / f"{name}.parquet", arguments.data / name) if path.exists()]
         if paths:
             tables[name] = paths[0]
         elif name not in OPTIONAL:
             raise DataError(f"{arguments.data}: there is no {name}.parquet, and no folder {name} of such files.")
+    if (arguments.spark or "").startswith("local"):  # or workers would be the first python3 of the path
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("hanjax encode")
     spark = (builder.master(arguments.spark) if arguments.spark else builder).getOrCreate()
     return encode_spark(spark, **tables, config=config, **how)

@@ -54,7 +54,9 @@ def monitor(argv: Sequence[str]) -> int:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--reference", metavar="FOLDER", help="of the training's data (default: the run folder's)")
     which.add_argument("--make-reference", action="store_true", help="make that of DATA, the training's, and stop")
-    parser.add_argument("--periods", metavar="N", type=int, help="of the reference: only the last ones (default: all)")
+    parser.add_argument(
+        "--periods", metavar="N", type=int, help="look at the last N periods (default: one; of a reference, all)"
+    )
     parser.add_argument(
         "--as-of", metavar="DATE", help="at the start of the period that holds this date (default: now)"
     )
@@ -71,12 +73,11 @@ def monitor(argv: Sequence[str]) -> int:
         print(api.make_reference(run, arguments.data, folder, periods=arguments.periods, progress=True))
         print(f"{folder}: reference.json, and a table for each part of it")
         return 0
-    if arguments.periods is not None:
-        raise ConfigError("--periods: is a setting of --make-reference.")
     found = api.monitor(
         run,
         arguments.data,
         as_of=arguments.as_of,
+        periods=1 if arguments.periods is None else arguments.periods,
         reference=arguments.reference,
         outcomes=not arguments.no_outcomes,
         alpha=arguments.alpha,

@@ -1,5 +1,6 @@
 """The checked log: a user's tables as plain arrays of codes, dates and numbers, before any encoding is fitted."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,11 +38,11 @@ class Outcomes(NamedTuple):
         arrays = (array[rows] for array in (self.account, self.cutoff, self.known_at, self.label))
         return Outcomes(*arrays, segments=self.segments.iloc[rows].reset_index(drop=True))
 
-    def converting(self, accounts: int) -> Bool[np.ndarray, " a"]:
-        """Which of so many accounts have a conversion among their outcomes, a soft one from 0.5 on."""
-        converts = np.zeros(accounts, bool)
-        converts[self.account[self.label >= 0.5]] = True
-        return converts
+    @classmethod
+    def joined(cls, parts: "Sequence[Outcomes]") -> "Outcomes":
+        """The rows of several, one below the other."""
+        *arrays, segments = zip(*parts, strict=True)
+        return cls(*map(np.concatenate, arrays), segments=pd.concat(segments, ignore_index=True))
 
 
 class Log(NamedTuple):
@@ -104,3 +105,12 @@ class Log(NamedTuple):
     notes: tuple[str, ...] = ()
     outcomes: Outcomes | None = None
     segment_versions: pd.DataFrame | None = None
+
+    @property
+    def converts(self) -> Bool[np.ndarray, " a"]:
+        """Which accounts convert, as far as is known; of outcomes, those with one of 0.5 at least."""
+        if self.outcomes is None:
+            return self.converted_at != NEVER
+        converting = np.zeros(len(self.account_ids), bool)
+        converting[self.outcomes.account[self.outcomes.label >= 0.5]] = True
+        return converting

@@ -9,7 +9,7 @@ from hanjax.config import PanelConfig
 from hanjax.data.frames import COLUMNS
 from hanjax.data.ids import is_text, no_nulls
 from hanjax.data.log import NEVER, Log, Outcomes
-from hanjax.data.panel import calendar_of
+from hanjax.data.periods import around
 from hanjax.data.rosters import Accounts, show
 from hanjax.data.statics import accounts_of, numbers_of, plain, texts_of
 from hanjax.data.strays import Strays
@@ -52,9 +52,8 @@ def with_outcomes(
     times = {column: read_times(name, column, table[column], config.timezone) for column in ("as_of", "known_at")
              if column in table.column_names}  # fmt: skip
     as_of = times["as_of"].values
-    starts = periods_with(log, as_of, config)
-    period = np.searchsorted(starts, as_of, side="right") - 1
-    cutoff, known = starts[period], starts[period + 1] - 1  # the last moment of the period, if nothing is said
+    cutoff, end = around(as_of, period=config.period, timezone=config.timezone)
+    known = end - 1  # the last moment of the period, if nothing is said
     if "known_at" in times:
         given = times["known_at"].values
         _not_before(table, given, cutoff)
@@ -66,7 +65,7 @@ def with_outcomes(
     }
     found = Outcomes(who, cutoff, known, _labels(table), pd.DataFrame(segments, index=range(len(who)), dtype=object))
     outcomes = found.take(_order(table, found))
-    if not len(outcomes.account):
+    if not len(outcomes.account) and not strays.part:
         raise DataError("outcomes: no row is left, since no account_id is in the table accounts.")
     versions = log.segment_versions
     return log._replace(
@@ -77,12 +76,6 @@ def with_outcomes(
         left_out=tuple(strays.left_out),
         notes=(*log.notes, *_notes(table, log, list(segments), [c for c, read in times.items() if read.naive], config)),
     )
-
-
-def periods_with(log: Log, times: Int[np.ndarray, " n"], config: PanelConfig) -> Int[np.ndarray, " p"]:
-    """The starts of all periods, and the end of the last, that a log and some other times touch."""
-    stretched = [np.append(dates, times) for dates in (log.observed_from, log.observed_to)]
-    return calendar_of(log._replace(observed_from=stretched[0], observed_to=stretched[1]), config).starts
 
 
 def _labels(table: pa.Table) -> Float[np.ndarray, " n"]:

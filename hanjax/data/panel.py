@@ -153,7 +153,8 @@ def make_panel(
         said.append(log.outcomes.segments.iloc[asked.row].reset_index(drop=True))
         unit = tuple(map(str, log.outcomes.segments))
     samples = texts_as_of(log, calendar, group.account, group.cutoff, pd.concat([samples, *said], axis=1))
-    segments, encoding, of_segments = find_segments(encoding, group, samples, training=training)
+    fitted_on = None if training is None else training[group.account]
+    segments, encoding, of_segments = find_segments(encoding, samples, training=fitted_on)
     batch = batch._replace(segments=segments)
     notes = [*log.notes, *_unknown(log, ids, static_table, static), *of_segments]
     if config.opt_out_activity not in (None, *log.activities):

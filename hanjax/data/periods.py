@@ -72,6 +72,50 @@ def make_calendar(first: int, last: int, *, period: str, timezone: str) -> Calen
         >>> make_calendar(first, last, period="W-SAT", timezone="UTC").dates([0, 1, 2]).strftime("%a %d").tolist()
         ['Sun 03', 'Sun 10', 'Sun 17']
     """
+    edges = _edges(first, last, period, timezone)
+    if len(edges) < 3:
+        begin, end = (pd.Timestamp(time, unit="us", tz="UTC").tz_convert(timezone) for time in (first, last))
+        raise DataError(
+            f"events.timestamp: the whole log, {begin.tz_localize(None)} to {end.tz_localize(None)}, lies inside one "
+            f"period of {period!r}, so that no cut-off lies inside it. Choose a shorter `period`, or bring a longer "
+            "log."
+        )
+    return Calendar(edges, timezone)
+
+
+def around(
+    times: Int[np.ndarray, " n"], *, period: str, timezone: str
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """The start and the end of the period that holds each time.
+
+    Args:
+        times: microseconds since 1970, UTC.
+        period: as ``make_calendar`` takes it.
+        timezone: likewise.
+
+    Returns:
+        ``[n]`` starts, and ``[n]`` ends, which belong to the next period.
+
+    Raises:
+        ConfigError: if pandas knows no such period or zone.
+
+    Example:
+        >>> import numpy as np, pandas as pd
+        >>> from hanjax.data.periods import around
+        >>> time = np.array([pd.Timestamp("2021-01-05").value // 1000])
+        >>> [found.view("M8[us]").astype("M8[D]").item().isoformat() for found in around(time, period="W-SAT",
+        ...                                                                              timezone="UTC")]
+        ['2021-01-03', '2021-01-10']
+    """
+    if not len(times):
+        return times, times
+    edges = _edges(int(times.min()), int(times.max()), period, timezone)
+    after = np.searchsorted(edges, times, side="right")
+    return edges[after - 1], edges[after]
+
+
+def _edges(first: int, last: int, period: str, timezone: str) -> Int[np.ndarray, " p"]:
+    """The start of each period that touches a stretch of time, and the end of the last."""
     try:
         local = pd.DatetimeIndex(np.array([first, last]).view("datetime64[us]")).tz_localize("UTC").tz_convert(timezone)
     except Exception as error:
@@ -95,10 +139,4 @@ def make_calendar(first: int, last: int, *, period: str, timezone: str) -> Calen
         if getattr(periods.freq, "n", 1) != 1:
             raise ConfigError(f"period: {period!r} has no fixed start; write a number of days, such as '14D'.")
     zoned = starts.tz_localize(timezone, ambiguous=np.ones(len(starts), bool), nonexistent="shift_forward")
-    edges = zoned.tz_convert("UTC").tz_localize(None).as_unit("us").asi8
-    if len(edges) < 3:
-        raise DataError(
-            f"events.timestamp: the whole log, {local[0]} to {local[1]}, lies inside one period of {period!r}, so that "
-            "no cut-off lies inside it. Choose a shorter `period`, or bring a longer log."
-        )
-    return Calendar(edges, timezone)
+    return zoned.tz_convert("UTC").tz_localize(None).as_unit("us").asi8

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hanjax.config import PanelConfig
-from hanjax.data.log import NEVER, Log
+from hanjax.data.log import Log
 from hanjax.data.panel import calendar_of
 from hanjax.types import LeftOut, Panel, hard_label
 
@@ -61,8 +61,6 @@ def profile(log: Log, config: PanelConfig, panel: Panel) -> Profile:
     ends = np.append(begins[1:], len(cells)) - 1
     duration = (cells % periods)[ends] - (cells % periods)[begins] + 1
     size = np.bincount(log.individual_account, minlength=len(log.account_ids))
-    outcomes = log.outcomes
-    converts = log.converted_at != NEVER if outcomes is None else outcomes.converting(len(log.account_ids))
     label = hard_label(panel.batch.label[:, 0])
     months = (int(log.event_time.max()) - int(log.event_time.min())) / (86_400e6 * 365.25 / 12)
     rows = {
@@ -82,7 +80,7 @@ def profile(log: Log, config: PanelConfig, panel: Panel) -> Profile:
         "periods from first to last activity: fewest": (duration.min(), 1),
         "periods from first to last activity: 90th percentile": (np.percentile(duration, 90), 27),
         "periods from first to last activity: most": (duration.max(), 35),
-        "accounts that convert": (int(converts.sum()), np.nan),
+        "accounts that convert": (int(log.converts.sum()), np.nan),
         "samples": (len(label), np.nan),
         "samples without a label": (int(np.isnan(label).sum()), np.nan),
         "conversions among the samples": (np.nansum(label), np.nan),

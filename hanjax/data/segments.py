@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,6 @@ from hanjax.data.encoding import Encoding, Factor
 from hanjax.data.log import Log
 from hanjax.data.numbers import versions_as_of
 from hanjax.data.periods import Calendar
-from hanjax.data.samples import Groups
 from hanjax.data.sequences import UNKNOWN
 from hanjax.errors import ConfigError, DataError
 
@@ -21,19 +21,14 @@ OWN = ("account_id", "cutoff", "period", "n_members")
 
 
 def find_segments(
-    encoding: Encoding,
-    group: Groups,
-    samples: pd.DataFrame,
-    *,
-    training: Bool[np.ndarray, " a"] | None,
+    encoding: Encoding, samples: pd.DataFrame, *, training: Bool[np.ndarray, " b"] | None = None
 ) -> tuple[Int[np.ndarray, "b Q"] | None, Encoding, list[str]]:
     """The level of each factor that each sample belongs to.
 
     Args:
         encoding: its levels are used, or those of the training accounts' samples if it has none yet.
-        group: the samples.
         samples: one row each, with the columns that factors are made of, as of the cut-off.
-        training: the accounts on which levels are fitted; all when None.
+        training: ``[b]`` the samples on which levels are fitted; all when None.
 
     Returns:
         ``[b, Q]`` ids: 0 where a value is missing, 1 for a level that training never saw; None without factors. The
@@ -45,16 +40,12 @@ def find_segments(
     """
     if not encoding.segments:
         return None, encoding, []
-    fitted_on = slice(None) if training is None else training[group.account]
     columns, factors, notes = [], [], []
     for factor in encoding.segments:
+        if factor.levels is None:
+            factor = fitted_factor(factor, [levels_of(factor, samples, training=training)])
         _require(factor, samples)
         found = _crossed(samples, factor.columns)
-        if factor.levels is None:
-            seen = sorted({found.levels[place] for place in np.unique(found.place[fitted_on])} - {None})
-            if not seen:
-                raise ConfigError(f"segments: no training account has a value of {factor.name!r}. Leave it out.")
-            factor = factor._replace(levels=tuple(seen))
         ids = {level: i for i, level in enumerate(factor.levels or (), start=2)} | {None: 0}
         column = np.array([ids.get(level, UNKNOWN) for level in found.levels], np.int32)[found.place]
         for wanted, what in ((0, "has no value"), (UNKNOWN, "has a level that training never saw")):
@@ -65,6 +56,27 @@ def find_segments(
         columns.append(column)
         factors.append(factor)
     return np.stack(columns, axis=1), dataclasses.replace(encoding, segments=tuple(factors)), notes
+
+
+def levels_of(
+    factor: Factor, samples: pd.DataFrame, *, training: Bool[np.ndarray, " b"] | None = None
+) -> set[tuple[str, ...]]:
+    """The levels of a factor among some samples; arguments and errors are those of ``find_segments``."""
+    _require(factor, samples)
+    found = _crossed(samples if training is None else samples[training], factor.columns)
+    return {level for level in found.levels if level is not None}
+
+
+def fitted_factor(factor: Factor, levels: Iterable[set[tuple[str, ...]]]) -> Factor:
+    """A factor with the levels that training has, in all its parts together.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    seen = sorted(set().union(*levels))
+    if not seen:
+        raise ConfigError(f"segments: no training account has a value of {factor.name!r}. Leave it out.")
+    return factor._replace(levels=tuple(seen))
 
 
 def texts_as_of(

@@ -4,18 +4,20 @@ Each part is checked on its own. What has to be known of all of them is found in
 
 1. ``_stage``: the parts are checked and stored; when does the whole log end, who converts (so accounts are split);
 2. ``_look``: vocabulary, levels, scales of static numbers, places for members; the calendar;
-3. ``_encode``: the samples; how the numbers as of a cut-off are distributed among the training samples;
-4. ``_scale``: these numbers are scaled.
+3. ``_encode``: the samples; how numbers as of a cut-off are distributed among those of training, and which segments
+   these belong to;
+4. ``_finish``: the numbers are scaled, and segments become ids.
 
 How a pass goes over the parts is up to the caller: one after the other, or on the machines of a cluster.
 """
 
+import dataclasses
 import pickle
 import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,12 +25,13 @@ from jaxtyping import Bool, Int
 
 from hanjax.config import Config, PanelConfig
 from hanjax.data.dates import parse_date
-from hanjax.data.encoding import Encoding, PartialFit, fit_part, join_columns, join_fits
-from hanjax.data.log import NEVER, Log
+from hanjax.data.encoding import Encoding, Factor, PartialFit, fit_part, join_columns, join_fits
+from hanjax.data.log import Log, Outcomes
 from hanjax.data.moments import Column
 from hanjax.data.numbers import columns_as_of, scale_as_of, scales_as_of, unscaled
 from hanjax.data.panel import NoSampleError, bounds_of, make_panel
 from hanjax.data.periods import Calendar, make_calendar
+from hanjax.data.segments import find_segments, fitted_factor, levels_of
 from hanjax.data.shards import Shard, Shards, read_shard, write_index, write_shard
 from hanjax.data.splits import TEST, TRAIN, known_before, split_by_outcome, take_accounts
 from hanjax.data.statics import check_levels
@@ -87,6 +90,7 @@ def encode_parts(
 
     Example:
         >>> import hanjax, tempfile
+        >>> from hanjax.data.parts import shards_of
         >>> market = hanjax.simulate(accounts=20, seed=0).tables
         >>> part = lambda table, number: table[shards_of(table["account_id"], 2) == number]
         >>> halves = [Tables(*(part(table, number) for table in market[:3])) for number in (0, 1)]
@@ -102,8 +106,6 @@ def encode_parts(
         raise ConfigError(f"shards: expected at least 1, got {count}.")
     if isinstance(config, Config) and encoding is not None:
         raise ConfigError("encoding: a training fits its own. Give the settings of the data alone, `config.panel`.")
-    if isinstance(config, Config) and config.model.segments:
-        raise ConfigError(f"segments: {config.model.segments} cannot be fitted on shards. Train on tables, or without.")
     if out.exists() and any(out.iterdir()):
         raise DataError(f"{out} is not empty. Choose another folder, or empty it.")
     work = out / "work"
@@ -155,6 +157,7 @@ def _encode_all(
 
     staged = each(partial(_stage, read=read, job=job), count)
     _check_levels(staged)
+    _check_texts(staged)
     ids = _sorted_ids(staged)
     job = job._replace(end=max(part.end for part in staged), split=training is not None)
     split = None if training is None else _split(staged, ids, training, work)
@@ -164,17 +167,20 @@ def _encode_all(
     calendar = make_calendar(first, last, period=panel.period, timezone=panel.timezone)
     fitted = encoding
     if fitted is None:
-        fitted = join_fits([look.fit for look in looks if look.fit is not None], panel)
-    scales = fitted.as_of is None
-    encoded = each(
-        partial(_encode, job=job, calendar=calendar, encoding=unscaled(fitted, panel) if scales else fitted), count
-    )
+        factors = () if training is None else training.model.segments
+        fitted = join_fits([look.fit for look in looks if look.fit is not None], panel, segments=factors)
+    fits = fitted.as_of is None
+    plain = dataclasses.replace(unscaled(fitted, panel), segments=()) if fits else fitted
+    factors = fitted.segments if fits else None
+    encoded = each(partial(_encode, job=job, calendar=calendar, encoding=plain, factors=factors), count)
     shards = [part.shard for part in encoded]
-    if scales:
+    if factors is not None:
         accounts, members = (join_columns([getattr(part, of) for part in encoded]) for of in ("accounts", "members"))
-        fitted = scales_as_of(fitted, panel, accounts, members)
-        if accounts or members:
-            shards = each(partial(_scale, job=job, encoding=fitted), count)
+        levels = zip(*(part.levels for part in encoded), strict=True)
+        segments = tuple(fitted_factor(factor, seen) for factor, seen in zip(factors, levels, strict=True))
+        fitted = dataclasses.replace(scales_as_of(fitted, panel, accounts, members), segments=segments)
+        if accounts or members or factors:
+            shards = each(partial(_finish, job=job, encoding=fitted), count)
     left_out = sum_left_out([row for part in encoded for row in part.left_out])
     if not any(shard.samples for shard in shards):
         reasons = "; ".join(f"{row.reason}: {row.rows:,}" for row in left_out) or "no account has a member at a cut-off"
@@ -189,36 +195,39 @@ class _Staged(NamedTuple):
         ids: its accounts, as far as they were known by ``until``.
         converted: whether each had converted by then.
         fold: the fold of each; None if there are none.
+        outcomes: theirs, without segments; None if there are none.
         end: the last event or arrival.
         individuals: how many there are.
         levels: of each static category.
+        texts: columns of text, by table: segments of accounts and of outcomes.
     """
 
     ids: pd.Index
     converted: Bool[np.ndarray, " a"]
     fold: Int[np.ndarray, " a"] | None
+    outcomes: Outcomes | None
     end: int
     individuals: int
     levels: dict[str, frozenset[str]]
+    texts: dict[str, list[str]]
 
 
 def _stage(number: int, *, read: Callable[[int], Tables], job: _Job) -> _Staged:
     """Checks a part, and stores it."""
-    tables = read(number)
-    if tables.outcomes is not None:
-        raise DataError(
-            "outcomes: shards hold every period of every account. Leave the table out, or encode in memory."
-        )
-    log = check(tables, job.config, part=True)
+    log = check(read(number), job.config, part=True)
     (job.work / f"log-{number}.pickle").write_bytes(pickle.dumps(log, protocol=5))
     past = _known(log, job)
+    outcomes = past.outcomes
+    texts = {"accounts": log.segments, **({} if log.outcomes is None else {"outcomes": log.outcomes.segments})}
     return _Staged(
         ids=past.account_ids,
-        converted=past.converted_at != NEVER,
+        converted=past.converts,
         fold=past.fold,
+        outcomes=None if outcomes is None else outcomes._replace(segments=outcomes.segments.iloc[:, :0]),
         end=end_of(log),
         individuals=len(log.individual_ids),
         levels={str(name): frozenset(column.dropna()) for name, column in log.categories.iloc[:, 2:].items()},
+        texts={name: list(map(str, table)) for name, table in texts.items()},
     )
 
 
@@ -233,6 +242,18 @@ def _check_levels(staged: Sequence[_Staged]) -> None:
     for name in staged[0].levels:
         levels = frozenset[str]().union(*(part.levels[name] for part in staged))
         check_levels(name, levels, individuals, rows=individuals)
+
+
+def _check_texts(staged: Sequence[_Staged]) -> None:
+    """Raises if a column is text in one part and something else, or not there, in another."""
+    for number, part in enumerate(staged):
+        for name in {**staged[0].texts, **part.texts}:
+            mine, theirs = part.texts.get(name), staged[0].texts.get(name)
+            if mine != theirs:
+                raise DataError(
+                    f"{name}: its columns of text are {mine} in part {number} and {theirs} in part 0. Give all parts "
+                    "the same tables, with columns of the same types."
+                )
 
 
 def _sorted_ids(staged: Sequence[_Staged]) -> pd.Index:
@@ -260,7 +281,13 @@ def _split(staged: Sequence[_Staged], ids: pd.Index, config: Config, work: Path)
         if part.fold is not None:
             fold[at] = part.fold
     folds = fold if all(part.fold is not None for part in staged) else None
-    split = split_by_outcome(ids, converted, folds, config.train)
+    outcomes = [
+        part.outcomes._replace(account=at[part.outcomes.account])
+        for at, part in zip(place, staged, strict=True)
+        if part.outcomes is not None
+    ]
+    joined = Outcomes.joined(outcomes) if outcomes else None
+    split = split_by_outcome(ids, converted, folds, config.train, outcomes=joined)
     for number, at in enumerate(place):
         np.save(_parts_file(work, number), split.to_numpy()[at].astype("U10"))
     return split
@@ -295,26 +322,35 @@ def _look(number: int, *, job: _Job, fits: bool) -> _Look:
 
 
 class _Encoded(NamedTuple):
-    """A shard, what its unscaled numbers are like, and what it does not hold."""
+    """A shard, what its unscaled numbers are like, which levels of segments it has, and what it does not hold."""
 
     shard: Shard
     accounts: tuple[Column, ...]
     members: tuple[Column, ...]
+    levels: tuple[set[tuple[str, ...]], ...]
     left_out: tuple[LeftOut, ...]
 
 
-def _encode(number: int, *, job: _Job, calendar: Calendar, encoding: Encoding) -> _Encoded:
+def _encode(
+    number: int, *, job: _Job, calendar: Calendar, encoding: Encoding, factors: tuple[Factor, ...] | None
+) -> _Encoded:
     """Encodes a part, and writes it."""
     log, training = _used(number, job)
     panel, _ = make_panel(log, job.config, encoding, calendar=calendar, part=True)
     of_training = training[log.account_ids.get_indexer(panel.samples["account_id"])]
+    if factors is None:  # everything was fitted before
+        return _Encoded(write_shard(panel, job.out, number), (), (), (), panel.left_out)
     columns = columns_as_of(panel, encoding, of_training)
-    return _Encoded(write_shard(panel, job.out, number), *columns, panel.left_out)
+    levels = tuple(levels_of(factor, panel.samples, training=of_training) for factor in factors)
+    return _Encoded(write_shard(panel, job.out, number), *columns, levels, panel.left_out)
 
 
-def _scale(number: int, *, job: _Job, encoding: Encoding) -> Shard:
-    """Scales the numbers of a shard, and writes it anew."""
-    return write_shard(scale_as_of(read_shard(job.out, number), encoding), job.out, number)
+def _finish(number: int, *, job: _Job, encoding: Encoding) -> Shard:
+    """Scales the numbers of a shard, looks up its segments, and writes it anew."""
+    panel = scale_as_of(read_shard(job.out, number), encoding)
+    segments, _, notes = find_segments(encoding, panel.samples)
+    panel = panel._replace(batch=panel.batch._replace(segments=segments), notes=(*panel.notes, *notes))
+    return write_shard(panel, job.out, number)
 
 
 def sum_left_out(rows: Sequence[LeftOut]) -> tuple[LeftOut, ...]:
@@ -332,62 +368,3 @@ def sum_left_out(rows: Sequence[LeftOut]) -> tuple[LeftOut, ...]:
             rows=so_far.rows + row.rows, first=(*so_far.first, *row.first)[:5]
         )
     return tuple(total.values())
-
-
-def deal_tables(tables: Tables, shards: int, *, account: str = "account_id") -> list[Tables]:
-    """The parts of tables, as ``encode_parts`` takes them: each account with all that belongs to it in one of them.
-
-    Args:
-        tables: as ``hanjax.read`` gives them.
-        shards: how many parts.
-        account: the name that account_id has in tables that do not call it so.
-
-    Returns:
-        The tables of each part.
-
-    Raises:
-        ConfigError: if there is to be no part.
-        DataError: if a table does not say whose its rows are.
-
-    Example:
-        >>> import pyarrow as pa
-        >>> from hanjax.data.sharding import deal_tables
-        >>> from hanjax.types import Tables
-        >>> parts = deal_tables(Tables(*[pa.table({"account_id": [1, 2, 3, 1]})] * 3), 2)
-        >>> [part.events["account_id"].to_pylist() for part in parts]
-        [[], [1, 2, 3, 1]]
-    """
-    if shards < 1:
-        raise ConfigError(f"shards: expected at least 1, got {shards}.")
-    parts: list[dict[str, Any]] = [{} for _ in range(shards)]
-    for name, table in tables._asdict().items():
-        if table is None:
-            continue
-        column = next((one for one in ("account_id", account) if one in table.column_names), None)
-        if column is None:
-            raise DataError(
-                f"{name}: the column 'account_id' is missing; the table has {table.column_names}. Another name is "
-                "given with the setting columns: account_id=their name."
-            )
-        codes, ids = pd.factorize(table[column].to_pandas())
-        dealt = np.append(shards_of(ids, shards), 0)[codes]  # rows without an id, which the check will name
-        for number, part in enumerate(parts):
-            part[name] = table.filter(dealt == number)
-    return [Tables(**part) for part in parts]
-
-
-def shards_of(account_ids: Sequence[Any], shards: int) -> Int[np.ndarray, " n"]:
-    """The shard of each account: the CRC-32 of its id as text, modulo their number, wherever it is computed.
-
-    Args:
-        account_ids: integers or strings.
-        shards: how many there are.
-
-    Example:
-        >>> from hanjax.data.sharding import shards_of
-        >>> shards_of([1, 2, 3], 2).tolist(), shards_of(["1", "2", "3"], 2).tolist()
-        ([1, 1, 1], [1, 1, 1])
-    """
-    from zlib import crc32
-
-    return np.array([crc32(str(one).encode()) % shards for one in account_ids], np.int64)

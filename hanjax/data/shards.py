@@ -35,7 +35,7 @@ from hanjax.data.periods import Calendar
 from hanjax.errors import ConfigError, DataError
 from hanjax.types import Batch, LeftOut, Panel
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever a folder written before can no longer be read."""
 
 INDEX = "shards.json"
@@ -95,6 +95,7 @@ def write_shard(panel: Panel, folder: str | Path, number: int) -> Shard:
         "samples": len(panel.samples),
         "conversions": int(np.nansum(panel.batch.label[:, 0])),
         "texts": _texts(panel.samples),
+        "unit": panel.unit,
         "left_out": [_plain(row) for row in panel.left_out],
         "notes": list(panel.notes),
         "files": {path.name: _hash(path) for path in sorted(partial.iterdir())},
@@ -249,7 +250,7 @@ class Shards:
     @property
     def fingerprint(self) -> str:
         """A hash of all that the shards hold, and of what their numbers stand for."""
-        digest = hashlib.sha256(repr(self.encoding).encode())
+        digest = hashlib.sha256(f"{self.encoding!r} {self.encoding.segments}".encode())
         for shard in self.shards:
             digest.update(shard.digest.encode())
         return digest.hexdigest()
@@ -318,6 +319,7 @@ def read_shard(folder: str | Path, number: int) -> Panel:
         individual_ids=pd.Index(ids, name="individual_id"),
         left_out=tuple(map(_left_out, described["left_out"])),
         notes=tuple(described["notes"]),
+        unit=None if described["unit"] is None else tuple(described["unit"]),
     )
 
 

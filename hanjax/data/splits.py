@@ -28,9 +28,7 @@ def split_accounts(log: Log, config: TrainConfig) -> pd.Series:
         ConfigError: if folds are asked for and there are none, or the numbers do not fit.
         DataError: if the training or validation accounts all have the same outcome.
     """
-    outcomes = log.outcomes
-    converted = log.converted_at != NEVER if outcomes is None else outcomes.converting(len(log.account_ids))
-    return split_by_outcome(log.account_ids, converted, log.fold, config, outcomes=outcomes)
+    return split_by_outcome(log.account_ids, log.converts, log.fold, config, outcomes=log.outcomes)
 
 
 def split_by_outcome(

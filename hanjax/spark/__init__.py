@@ -53,8 +53,8 @@ that one has one shard; a failed one is run again, and writes the same shard.
 
 Every process reads every shard from the shared folder and computes its part of each step, as it does for a panel in
 memory. The next shard is read while one is learned from, so two are in memory at any time, however many there are. An
-interrupted training goes on after the last whole epoch with `resume=True`. To score, the processes deal the shards among
-them, and all write to one folder:
+interrupted training goes on after the last whole epoch with `resume=True`. To score, the processes deal the
+shards among them, and all write to one folder:
 
     hanjax.score("/lake/hanjax/run", "/lake/hanjax/newest", out="/lake/hanjax/scores")
 """

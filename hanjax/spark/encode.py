@@ -39,6 +39,7 @@ def encode_spark(
     accounts: "DataFrame | str | Path",
     account_features: "DataFrame | str | Path | None" = None,
     folds: "DataFrame | str | Path | None" = None,
+    outcomes: "DataFrame | str | Path | None" = None,
     *,
     out: str | Path,
     shards: int,
@@ -58,6 +59,7 @@ def encode_spark(
         accounts: likewise.
         account_features: likewise; None if there are none.
         folds: likewise.
+        outcomes: likewise; its rows are the samples then.
         out: the folder of shards, which driver and workers see under this path; beside it, dealt rows are stored for a
             while.
         shards: how many; a worker holds one in memory.
@@ -81,7 +83,7 @@ def encode_spark(
     if shards < 1:
         raise ConfigError(f"shards: expected at least 1, got {shards}.")
     panel = config.panel if isinstance(config, Config) else config or PanelConfig()
-    given = Tables(events, individuals, accounts, account_features, folds)
+    given = Tables(events, individuals, accounts, account_features, folds, outcomes)
     tables = {name: _frame(spark, name, table) for name, table in given._asdict().items() if table is not None}
     theirs = dict(panel.columns)
     account, individual = theirs.get("account_id", "account_id"), theirs.get("individual_id", "individual_id")
@@ -159,7 +161,7 @@ def _frame(spark: "SparkSession", name: str, table: "DataFrame | str | Path") ->
 
 
 def _deal(spark: "SparkSession", table: "DataFrame", account: str, shards: int, folder: Path) -> None:
-    """Writes the rows of each shard to a folder of its own, as ``hanjax.data.sharding.shards_of`` deals accounts."""
+    """Writes the rows of each shard to a folder of its own, as ``hanjax.data.parts.shards_of`` deals accounts."""
     from pyspark.sql import functions as of
 
     column = "account_id" if "account_id" in table.columns else account

@@ -57,7 +57,7 @@ def candidates_of(
     outcomes = labels.outcomes
     now = table.reindex(columns=outcomes.columns).assign(as_of=cutoff).astype(outcomes.dtypes.to_dict())
     past = outcomes[outcomes["label"].notna()]
-    before = cutoffs_of(log, past["as_of"], config) < cutoff.tz_convert("UTC").as_unit("us").value
+    before = cutoffs_of(past["as_of"], config) < cutoff.tz_convert("UTC").as_unit("us").value
     known: list[pd.DataFrame] = [past.loc[before], now]
     outcomes = pd.concat(known, ignore_index=True) if before.any() else now
     return Candidates(table, keys, tables._replace(outcomes=outcomes))

@@ -12,8 +12,8 @@ from jaxtyping import Int
 
 from hanjax.config import PanelConfig
 from hanjax.data.log import Log
-from hanjax.data.outcomes import periods_with
 from hanjax.data.panel import calendar_of
+from hanjax.data.periods import around
 from hanjax.errors import DataError
 from hanjax.features import Mart, load_features
 from hanjax.types import Tables
@@ -87,18 +87,17 @@ def with_features(tables: Tables, mart: Mart | None, log: Log, config: PanelConf
         calendar = calendar_of(log, config)
         cutoffs = list(calendar.dates(np.arange(1, len(calendar.starts))))
     else:
-        cutoff = cutoffs_of(log, tables.outcomes["as_of"], config)
+        cutoff = cutoffs_of(tables.outcomes["as_of"], config)
         cutoffs = pd.DataFrame({"account_id": tables.outcomes["account_id"].to_numpy(), "cutoff": _dates(cutoff)})
     table = mart.account_features(cutoffs)
     there = table["account_id"].isin(log.account_ids)  # a source may know of more accounts
     return tables._replace(account_features=table[there].reset_index(drop=True))
 
 
-def cutoffs_of(log: Log, as_of: pd.Series, config: PanelConfig) -> Int[np.ndarray, " n"]:
+def cutoffs_of(as_of: pd.Series, config: PanelConfig) -> Int[np.ndarray, " n"]:
     """The start of the period that holds each time, in microseconds since 1970, UTC."""
     times = pd.DatetimeIndex(as_of).tz_convert("UTC").as_unit("us").asi8
-    starts = periods_with(log, times, config)
-    return starts[np.searchsorted(starts, times, side="right") - 1]
+    return around(times, period=config.period, timezone=config.timezone)[0]
 
 
 def _dates(cutoffs: Int[np.ndarray, " n"]) -> pd.DatetimeIndex:

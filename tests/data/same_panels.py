@@ -16,18 +16,19 @@ def assert_same_panels(shards, panel, encoding, *, tolerance=1e-6):
                 assert (one.column, one.logged, one.indicator) == (other.column, other.logged, other.indicator)
                 np.testing.assert_allclose([one.mean, one.sd], [other.mean, other.sd], rtol=1e-12, atol=1e-12)
     panels = list(shards)
-    samples = pd.concat([one.samples for one in panels if len(one.samples)]).sort_values(["account_id", "cutoff"])
+    samples = pd.concat([one.samples for one in panels if len(one.samples)])
+    samples = samples.sort_values(["account_id", "cutoff"], kind="stable")
     pd.testing.assert_frame_equal(samples.reset_index(drop=True), panel.samples, check_index_type=False)
     expected, found, labels = trained.decoded(panel), {}, {}
     for one in panels:
         found |= trained.decoded(one)
-        keys = zip(one.samples["account_id"], one.samples["cutoff"], strict=True)
-        labels |= dict(zip(keys, one.batch.label, strict=True))
+        assert one.unit == panel.unit
         batch = one.batch
+        labels |= dict(zip(_keys(one), _answers(batch), strict=True))
         assert [array.dtype for array in batch if array is not None] == [a.dtype for a in panel.batch if a is not None]
     assert found.keys() == expected.keys()
-    for row, key in enumerate(zip(panel.samples["account_id"], panel.samples["cutoff"], strict=True)):
-        np.testing.assert_array_equal(labels[key], panel.batch.label[row])
+    for key, answer in zip(_keys(panel), _answers(panel.batch), strict=True):
+        np.testing.assert_array_equal(labels[key], answer)
         members, statics, numbers = found[key]
         others, other_statics, other_numbers = expected[key]
         np.testing.assert_allclose(statics, other_statics, rtol=0, atol=tolerance)
@@ -42,6 +43,15 @@ def assert_same_panels(shards, panel, encoding, *, tolerance=1e-6):
                 np.testing.assert_allclose(one[4], other[4], rtol=0, atol=tolerance)
     counted = lambda rows: {(row.table, row.reason): row.rows for row in rows}
     assert counted(shards.left_out) == counted(panel.left_out)
+
+
+def _keys(panel):
+    return panel.samples[panel.keys].itertuples(index=False, name=None)
+
+
+def _answers(batch):
+    """Labels and ids of segments, of which the order of the shards is no part."""
+    return batch.label if batch.segments is None else np.concatenate([batch.label, batch.segments], axis=1)
 
 
 SCALES = ("numbers", "features", "as_of", "of_members")

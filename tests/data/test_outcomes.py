@@ -26,7 +26,7 @@ def asked(n=400, seed=0):
     market, random = trained.market(), np.random.default_rng(seed)
     first, last = market.events["timestamp"].min(), market.events["timestamp"].max()
     span = (last - first).total_seconds()
-    as_of = first + pd.to_timedelta(random.uniform(-0.2 * span, 1.2 * span, n), unit="s")
+    as_of = first + pd.to_timedelta(random.uniform(-0.2 * span, 1.2 * span, n).round(3), unit="s")
     rows = pd.DataFrame(
         {
             "account_id": random.choice(market.accounts["account_id"].unique(), n),

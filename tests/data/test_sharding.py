@@ -7,12 +7,14 @@ import pytest
 from hanjax.api import encode, prepare
 from hanjax.config import Config, PanelConfig
 from hanjax.data.panel import NoSampleError
-from hanjax.data.sharding import encode_parts, shards_of
+from hanjax.data.parts import shards_of
+from hanjax.data.sharding import encode_parts
 from hanjax.errors import ConfigError, DataError
 from hanjax.types import Tables
 from tests import trained
 from tests.data.same_panels import assert_same_panels
 from tests.data.small import small
+from tests.data.test_outcomes import PANEL, asked
 
 EVERYTHING = dict(
     account_numbers=("periods_observed", "log_periods_observed", "individuals_so_far", "active_individuals",
@@ -50,6 +52,38 @@ def test_a_training_is_the_one_in_memory(tmp_path, settings, parts):
     assert {path.name for path in tmp_path.iterdir()} == {
         "shards.json", "split.parquet", *(f"shard-{n:05d}" for n in range(parts))
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", [{}, {"until": "2021-02-20"}, EVERYTHING | {"horizons": (1,)}])
+def test_outcomes_and_segments_are_those_in_memory(tmp_path, settings):
+    tables = trained.market()._replace(outcomes=asked())
+    config = trained.CONFIG.replace(**settings, segments=("region", "region:product", "industry"))
+    run, panel = prepare(tables, config)
+    shards = encode_parts(dealt(tables, 3), out=tmp_path / "training", config=config)
+    assert panel.unit == ("region", "product") and shards.encoding.segments == run.encoding.segments
+    assert_same_panels(shards, panel, run.encoding)
+    assert shards.split.equals(run.split.astype(object))
+    again = encode_parts(dealt(tables, 3), out=tmp_path / "all", config=config.panel, encoding=run.encoding)
+    assert_same_panels(again, encode(tables, config.panel, encoding=run.encoding), run.encoding, tolerance=0)
+
+
+def test_a_part_may_have_no_outcomes(tmp_path):
+    tables = trained.market()
+    few, rows = tables.accounts["account_id"].unique()[:6], asked()
+    tables = tables._replace(outcomes=rows[rows["account_id"].isin(few)])
+    shards = encode_parts(dealt(tables, 40), out=tmp_path, config=PANEL)  # more parts than accounts
+    assert_same_panels(shards, encode(tables, PANEL), None)
+    holding = {number for number, panel in enumerate(shards) if len(panel.samples)}
+    assert holding == {*shards_of(encode(tables, PANEL).samples["account_id"].unique(), 40).tolist()}
+
+
+def test_columns_of_text_are_so_in_all_parts(tmp_path):
+    rows = asked().drop_duplicates(["account_id", "product"])
+    parts = dealt(trained.market()._replace(outcomes=rows), 2)
+    parts[1] = parts[1]._replace(outcomes=parts[1].outcomes.assign(region=1.0))
+    wanted = r"outcomes: its columns of text are \['product'\] in part 1 and \['region', 'product'\] in part 0"
+    with pytest.raises(DataError, match=wanted):
+        encode_parts(parts, out=tmp_path, config=PANEL)
 
 
 def test_with_a_given_encoding_it_is_the_same_to_the_bit(tmp_path):

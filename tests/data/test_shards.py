@@ -8,7 +8,7 @@ import pytest
 
 from hanjax.data import shards as module
 from hanjax.data.panel import calendar_of
-from hanjax.data.shards import Shards, read_shard, write_index, write_shard
+from hanjax.data.shards import FORMAT, Shards, read_shard, write_index, write_shard
 from hanjax.data.tables import check
 from hanjax.errors import DataError
 from hanjax.types import LeftOut
@@ -129,7 +129,9 @@ def test_what_is_damaged_or_missing_is_named(tmp_path):
     with pytest.raises(DataError, match="shard-00000/windows.npy is missing"):
         found.panel(0)
     text = (tmp_path / "whole" / "shards.json").read_text()
-    folder = broken(lambda folder: (folder / "shards.json").write_text(text.replace('"format": 1', '"format": 9')))
+    folder = broken(
+        lambda folder: (folder / "shards.json").write_text(text.replace(f'"format": {FORMAT}', '"format": 9'))
+    )
     with pytest.raises(DataError, match="in format 9; this is hanjax"):
         Shards.read(folder)
 

@@ -118,6 +118,18 @@ def test_the_last_cutoff_is_the_default(reference):
     assert found.as_of == shared.panel().samples["cutoff"].max()
 
 
+def test_several_cutoffs_are_looked_at_together(reference):
+    given = dict(reference=reference, resamples=50, outcomes=False)
+    samples = shared.panel().samples
+    last = samples[samples["cutoff"] == samples["cutoff"].max()]
+    for periods, looked_at in ((1, last), (99, samples)):
+        bins = monitor(shared.trained(), shared.market(), periods=periods, **given).drift.bins
+        three = bins.query("table == 'accounts' and column == 'n_members' and segment == '' and bin == '3'")
+        assert three["current"].item() == pytest.approx((looked_at["n_members"] == 3).mean())
+    with pytest.raises(ConfigError, match="periods: expected 1 at least, got 0"):
+        monitor(shared.trained(), shared.market(), periods=0, **given)
+
+
 def test_without_a_reference_it_is_said_how_to_make_one(tmp_path):
     with pytest.raises(RunError, match="Make one with `make_reference`"):
         monitor(shared.trained(), shared.market())

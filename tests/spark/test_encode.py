@@ -1,5 +1,6 @@
 """Spark makes the panel that one machine makes, account by account."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -8,12 +9,15 @@ import pandas as pd
 import pytest
 
 from hanjax.api import encode, prepare
+from hanjax.cli import main
 from hanjax.config import Config, PanelConfig
-from hanjax.data.sharding import shards_of
+from hanjax.data.parts import shards_of
+from hanjax.data.shards import Shards
 from hanjax.errors import ConfigError, DataError
 from hanjax.spark import encode_spark
 from tests import trained
 from tests.data.same_panels import assert_same_panels
+from tests.data.test_outcomes import asked
 
 pyspark = pytest.importorskip("pyspark")
 pytestmark = pytest.mark.slow  # Spark takes a while to start, and then for each of its jobs
@@ -21,13 +25,13 @@ pytestmark = pytest.mark.slow  # Spark takes a while to start, and then for each
 
 @pytest.fixture(scope="module")
 def spark():
+    os.environ["PYSPARK_PYTHON"] = sys.executable  # or workers would be the first python3 of the path
     session = (
         pyspark.sql.SparkSession.builder.master("local[2]")
         .config("spark.ui.enabled", "false")
         .config("spark.sql.shuffle.partitions", "2")
         .config("spark.driver.memory", "512m")
         .config("spark.driver.host", "127.0.0.1")
-        .config("spark.pyspark.python", sys.executable)
         .config("spark.executorEnv.PYTHONPATH", str(Path(__file__).parents[2]))
         .getOrCreate()
     )
@@ -56,6 +60,14 @@ def test_a_training_is_encoded_as_in_memory(spark, tmp_path):
     assert_same_panels(shards, panel, run.encoding)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["shards", "tables"]  # nothing else is left behind
     assert spark.conf.get("spark.sql.parquet.outputTimestampType") == "INT96"
+
+
+def test_outcomes_are_the_samples(spark, tmp_path):
+    tables = trained.market()._replace(outcomes=asked())
+    config = trained.CONFIG.replace(segments=("region",))
+    shards = encode_spark(spark, **written(tables, tmp_path / "tables"), out=tmp_path / "s", shards=3, config=config)
+    run, panel = prepare(tables, config)
+    assert_same_panels(shards, panel, run.encoding)
 
 
 def test_with_a_given_encoding_it_is_the_same_to_the_bit(spark, tmp_path):
@@ -122,3 +134,28 @@ def test_small_shards_are_no_reason_to_take_a_column_for_ids(spark, tmp_path):
     )
     shards = encode_spark(spark, **written(tables, tmp_path / "tables"), out=tmp_path / "shards", shards=6)
     assert_same_panels(shards, encode(tables), None)
+
+
+def test_the_command_makes_the_shards_of_the_function(spark, tmp_path, capsys):
+    files = written(trained.market()._replace(outcomes=asked()), tmp_path / "tables")
+    trained.CONFIG.write(tmp_path / "settings.json")
+    given = [
+        "encode",
+        tmp_path / "tables",
+        "--config",
+        tmp_path / "settings.json",
+        "--spark",
+        "local[2]",
+        "--shards",
+        2,
+    ]
+    assert main([*map(str, given), "--out", str(tmp_path / "shards")]) == 0
+    shards = Shards.read(tmp_path / "shards")
+    printed = capsys.readouterr().out
+    assert repr(shards) in printed
+    assert all(f"left out: {row.table}, {row.reason}: {row.rows:,}" in printed for row in shards.left_out)
+    expected = encode_spark(spark, **files, out=tmp_path / "expected", shards=2, config=trained.CONFIG)
+    assert shards.fingerprint == expected.fingerprint
+    files["accounts"].unlink()
+    assert main([*map(str, given), "--out", str(tmp_path / "other")]) == 1
+    assert "there is no accounts.parquet" in capsys.readouterr().err

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 import hanjax
-from hanjax.data.sharding import deal_tables, encode_parts
+from hanjax.data.parts import deal_tables
+from hanjax.data.sharding import encode_parts
 from hanjax.errors import ConfigError
 from hanjax.training.checkpoint import Checkpoints
 from hanjax.training.devices import mesh_of
