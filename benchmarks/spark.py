@@ -1,8 +1,8 @@
 """Does a log that outgrows the memory go through Spark in bounded memory, how fast, and is it worth it where it fits?
 
 Command:  python -m benchmarks.spark [--events 200000000] [--shards N] [--compare] [--work FOLDER] [--out FILE]
-Time:     for 2 million events about two minutes on two cores, and nothing else should run meanwhile; needs Java 17 and
-          the extra `spark`, and about 130 bytes of disk an event
+Time:     eight minutes for 200 million events, one and a half for 20 million, on two cores, and nothing else should run
+          meanwhile; needs Java 17 and the extra `spark`, and at most 130 bytes of disk an event
 Prints:   seconds of simulating, of encoding by Spark on `local[2]`, events a second, and the most memory that all
           processes of it (the JVM, the workers and the driver) had at any time, each and together; with --compare the
           same of encoding the same tables in memory, and whether both give as many samples; writes JSON
