@@ -79,18 +79,65 @@ def test_candidates_are_the_open_opportunities(first):
     Registry(file.parent / "registry").verify()  # nothing was written into it
 
 
-def test_past_scores_know_nothing_of_what_came_later(first):
-    """As of an earlier date the candidates are those that were open then, and later rows change no score."""
-    file, _, _ = first
-    workflow = dataclasses.replace(read_workflow(file), monitor=MonitorSettings(on=False))
-    found = score(workflow, as_of="2022-03-06")
+def test_past_scores_know_nothing_of_what_came_later(again):
+    """As of an earlier date, candidates are those that were open then, and later rows change no score."""
+    workflow = dataclasses.replace(read_workflow(again), monitor=MonitorSettings(on=False))
+    moment, cutoff = (pd.Timestamp(date, tz="UTC") for date in ("2022-03-09", "2022-03-06"))
+    found = score(workflow, as_of=moment)
+    assert found.cutoff == cutoff and found.folder.name == "2022-03-06"
     given = places.company().opportunities
-    day = pd.Timestamp("2022-03-06", tz="UTC")
-    was_open = (given["created_at"] <= day) & ~(given["closed_at"] <= day) & (given["kind"] == "new")
-    wanted = set(given.loc[was_open, ["account_id", "region"]].itertuples(index=False, name=None))
-    assert set(found.ranking[["account_id", "region"]].itertuples(index=False, name=None)) <= wanted
-    assert len(found.ranking) + len(found.not_scored) == len(wanted)
-    assert found.folder.name == "2022-03-06"
+    was_open = (given["created_at"] <= moment) & ~(given["closed_at"] <= moment) & (given["kind"] == "new")
+    units = [found.ranking, found.not_scored, given[was_open].drop_duplicates(["account_id", "region"])]
+    scored, missed, wanted = (sorted(zip(one["account_id"], one["region"], strict=True)) for one in units)
+    assert sorted(scored + missed) == wanted and len(scored) > 5
+
+    folder = again.parent / "company"
+    alter(folder / "events.parquet", "timestamp", cutoff, activity=lambda old: old.iloc[::-1].to_numpy())
+    alter(folder / "sources" / "headcount.parquet", "known_at", cutoff, employees=lambda old: old * 9)
+    alter(folder / "sources" / "connections.parquet", "day", cutoff, connections=lambda old: old * 9 + 1)
+    swapped = {"closed won": "closed disengaged", "closed disengaged": "closed won"}
+    alter(folder / "opportunities.parquet", "closed_at", moment, stage=lambda old: old.replace(swapped))
+    alter(folder / "opportunities.parquet", "created_at", moment, region=lambda old: old.iloc[::-1].to_numpy())
+    pd.testing.assert_frame_equal(score(workflow, as_of=moment).ranking, found.ranking)
+    events = pd.read_parquet(folder / "events.parquet")
+    assert not events["activity"].equals(places.company().tables.events["activity"])
+
+
+def alter(path, dated, since, **columns):
+    """Changes columns of the rows of a file that are dated later, or then."""
+    table = pd.read_parquet(path)
+    later = table[dated] > since
+    assert later.any() and not later.all()
+    for name, change in columns.items():
+        table.loc[later, name] = change(table.loc[later, name])
+    table.to_parquet(path, index=False)
+
+
+def test_it_is_said_why_a_candidate_has_no_score(again):
+    """Three accounts with open opportunities: one not observed any more, one not yet, and one that has nobody."""
+    folder, ids = again.parent / "company", ["gone", "ahead", "empty"]
+    accounts = pd.read_parquet(folder / "accounts.parquet")
+    more = accounts.iloc[[0, 0, 0]].assign(account_id=ids, name=ids)
+    begin, end = accounts.loc[0, ["observed_from", "observed_to"]]
+    more["observed_from"], more["observed_to"] = [begin, end, begin], [pd.Timestamp("2022-01-01", tz="UTC"), end, end]
+    pd.concat([accounts, more]).to_parquet(folder / "accounts.parquet", index=False)
+    people = pd.read_parquet(folder / "individuals.parquet")
+    own = people.iloc[[0, 0, 0]].assign(account_id=ids, individual_id=ids, arrived_at=[begin, end, end])
+    pd.concat([people, own]).to_parquet(folder / "individuals.parquet", index=False)
+    table = pd.read_parquet(folder / "opportunities.parquet")
+    running = table[~closed(table) & (table["kind"] == "new")].iloc[[0, 0, 0]]
+    running = running.assign(account_id=ids, opportunity_id=ids)
+    pd.concat([table, running]).to_parquet(folder / "opportunities.parquet", index=False)
+    workflow, lines = dataclasses.replace(read_workflow(again), monitor=MonitorSettings(on=False)), []
+    found = score(workflow, say=lines.append)
+    stored = pd.read_csv(found.folder / "not_scored.csv").set_index("account_id")["reason"]
+    wanted = {
+        "gone": "after the end of its account's observation",
+        "ahead": "at or before the beginning of its account's observation",
+        "empty": "nobody is a member at the cut-off",
+    }
+    assert stored[ids].to_dict() == wanted == found.not_scored.set_index("account_id")["reason"][ids].to_dict()
+    assert any("after the end of its account's observation: 1" in line for line in lines)
 
 
 def test_nothing_is_trained_twice_and_a_new_best_challenges(again):
@@ -207,12 +254,12 @@ def test_every_account_can_be_a_candidate(again):
     wanted = {"candidates": "accounts", "reasons": False}
     places.write(again.parent, score=wanted, monitor={"on": False})
     found = score(read_workflow(again))
-    seen = places.company().opportunities.query("kind == 'new'").groupby("account_id")["region"].nunique()
-    sizes = found.ranking.groupby("account_id").size()
-    assert len(sizes) + found.not_scored["account_id"].nunique() >= 80 > len(seen)
-    assert (
-        sizes.reindex(seen.index).fillna(0).sum() <= seen.sum() and sizes.drop(seen.index, errors="ignore").eq(1).all()
-    )
+    company = places.company()
+    units = set(zip(company.opportunities["account_id"], company.opportunities["region"], strict=True))
+    never = set(company.tables.accounts["account_id"]) - {account for account, _ in units}
+    both = pd.concat([found.ranking, found.not_scored]).fillna({"region": ""})
+    got = sorted(zip(both["account_id"], both["region"], strict=True))
+    assert got == sorted(units | {(account, "") for account in never}) and len(never) > 0
 
 
 def test_without_opportunities_accounts_are_scored_by_conversions(tmp_path):
