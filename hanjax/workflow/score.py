@@ -92,7 +92,7 @@ def score(workflow: Workflow, *, as_of: Any = None, say: Say | None = None) -> S
         ...     name="propensity", problem="account propensity", owner="Ann", data="company",
         ...     opportunities="company/opportunities.parquet", labels={"rule": "AccountPropensity"},
         ...     config={"train": {"test": 0.3}}, models={"tree": {"algorithm": "decision_tree"}},
-        ...     monitor=MonitorSettings(on=False),
+        ...     monitor=MonitorSettings(enabled=False),
         ... )
         >>> _ = train(workflow)
         >>> score(workflow).cutoff.strftime("%Y-%m-%d")
@@ -114,7 +114,7 @@ def score(workflow: Workflow, *, as_of: Any = None, say: Say | None = None) -> S
     tables = _featured(workflow, entry, run, tables, log, steps)
     nothing = pd.DataFrame()
     found = None
-    if workflow.monitor.on:
+    if workflow.monitor.enabled:
         found = _watched(workflow, entry, run, tables, cutoff, steps)
         if not found.drift.ok and workflow.monitor.on_drift == "stop":
             _write_about(steps.folder, entry, cutoff, found, None, nothing)
@@ -185,7 +185,7 @@ def _watched(
     if not (entry.folder / "reference.json").exists():
         raise RunError(
             f"monitor: version {entry.version} of {entry.name} was registered without a reference. Train with "
-            "monitor.on, or score without."
+            "monitor.enabled, or score without."
         )
     given = workflow.monitor
     rules = dict(alpha=given.alpha, least=given.least, resamples=given.resamples)

@@ -110,7 +110,7 @@ def train(workflow: Workflow, *, say: Say | None = None) -> Training:
     told += f" on {row['samples']:,} samples of {row['accounts']:,} held-out accounts"
     steps.done("leaderboard", told, leaderboard=found.reset_index())
     best = runs[str(row.name)]
-    if workflow.monitor.on:
+    if workflow.monitor.enabled:
         reference = make_reference(best, tables, periods=workflow.monitor.periods)
         steps.done("reference", f"{', '.join(reference.tables)} of {len(best.split):,} accounts")
     lineage: dict[str, Any] = {"model": str(row.name), "data": digest, "features": versions_of(mart)}

@@ -81,7 +81,7 @@ def test_candidates_are_the_open_opportunities(first):
 
 def test_past_scores_know_nothing_of_what_came_later(again):
     """As of an earlier date, candidates are those that were open then, and later rows change no score."""
-    workflow = dataclasses.replace(read_workflow(again), monitor=MonitorSettings(on=False))
+    workflow = dataclasses.replace(read_workflow(again), monitor=MonitorSettings(enabled=False))
     moment, cutoff = (pd.Timestamp(date, tz="UTC") for date in ("2022-03-09", "2022-03-06"))
     found = score(workflow, as_of=moment)
     assert found.cutoff == cutoff and found.folder.name == "2022-03-06"
@@ -128,7 +128,7 @@ def test_it_is_said_why_a_candidate_has_no_score(again):
     running = table[~closed(table) & (table["kind"] == "new")].iloc[[0, 0, 0]]
     running = running.assign(account_id=ids, opportunity_id=ids)
     pd.concat([table, running]).to_parquet(folder / "opportunities.parquet", index=False)
-    workflow, lines = dataclasses.replace(read_workflow(again), monitor=MonitorSettings(on=False)), []
+    workflow, lines = dataclasses.replace(read_workflow(again), monitor=MonitorSettings(enabled=False)), []
     found = score(workflow, say=lines.append)
     stored = pd.read_csv(found.folder / "not_scored.csv").set_index("account_id")["reason"]
     wanted = {
@@ -223,7 +223,7 @@ def test_a_feature_that_was_redefined_is_not_scored_with(again):
 
 
 def test_another_model_without_reference_is_not_watched(again):
-    places.write(again.parent, name="other", monitor={"on": False})
+    places.write(again.parent, name="other", monitor={"enabled": False})
     train(read_workflow(again))
     places.write(again.parent, name="other")
     with pytest.raises(RunError, match="registered without a reference"):
@@ -252,7 +252,7 @@ def test_commands_say_what_is_wrong(again, capsys):
 
 def test_every_account_can_be_a_candidate(again):
     wanted = {"candidates": "accounts", "reasons": False}
-    places.write(again.parent, score=wanted, monitor={"on": False})
+    places.write(again.parent, score=wanted, monitor={"enabled": False})
     found = score(read_workflow(again))
     company = places.company()
     units = set(zip(company.opportunities["account_id"], company.opportunities["region"], strict=True))
@@ -269,7 +269,7 @@ def test_without_opportunities_accounts_are_scored_by_conversions(tmp_path):
     (tmp_path / "market").mkdir()
     for name in ("events", "individuals", "accounts"):
         getattr(market.tables, name).to_parquet(tmp_path / "market" / f"{name}.parquet", index=False)
-    settings = dict(data="market", opportunities=None, labels=None, features=None, monitor={"on": False})
+    settings = dict(data="market", opportunities=None, labels=None, features=None, monitor={"enabled": False})
     workflow = read_workflow(places.write(tmp_path, **settings))
     trained = train(workflow)
     assert trained.gold is None and "gold" not in trained.entry.lineage
@@ -304,7 +304,7 @@ def test_data_with_tables_that_the_workflow_makes_are_refused(again):
 @pytest.mark.slow
 def test_a_network_is_trained_and_explained(tmp_path):
     models = {"network": {"network": places.TINY}}
-    workflow = read_workflow(places.place(tmp_path, models=models, features=None, monitor={"on": False}))
+    workflow = read_workflow(places.place(tmp_path, models=models, features=None, monitor={"enabled": False}))
     found = train(workflow)
     assert train(workflow).kept == ("network",) and found.entry.version == 1
     scoring = score(workflow)
