@@ -4,6 +4,7 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -162,6 +163,35 @@ def test_nothing_is_trained_twice_and_a_new_best_challenges(again):
     assert both.leaderboard["log_loss"].to_dict() == pytest.approx(wanted["log_loss"].to_dict())
 
 
+def test_a_challenge_that_was_interrupted_is_held_again(again, monkeypatch):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    places.write(again.parent, models={"tree": places.TREE})
+    workflow = read_workflow(again)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["hanjax.workflow.train"], "challenge", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(workflow)
+    assert Registry(again.parent / "registry").aliases("propensity") == {"champion": 1, "challenger": 2}
+    found = train(workflow)
+    assert found.entry.version == 2 and found.decision is not None
+    assert "challenger" not in Registry(again.parent / "registry").aliases("propensity")
+    assert train(workflow).decision is None
+
+
+def test_a_training_on_older_data_does_not_replace_the_champion(again, first):
+    assert first[1].entry.until == "2022-07-10"  # the last day of its opportunities
+    path = again.parent / "company" / "opportunities.parquet"
+    table, end = pd.read_parquet(path), pd.Timestamp("2022-06-05", tz="UTC")
+    table = table[table["created_at"] <= end]
+    late = table["closed_at"] > end
+    table.assign(closed_at=table["closed_at"].mask(late), stage=table["stage"].mask(late, "open")).to_parquet(path)
+    found = train(read_workflow(again))
+    assert found.entry.until == "2022-06-05" and found.decision is not None and found.champion == 1
+    assert "trained on what was known before 2022-06-05" in found.decision.reason
+
+
 def tables_of(file):
     """The tables that the models of a workflow are compared on."""
     workflow = read_workflow(file)
@@ -243,6 +273,21 @@ def test_dry_run_names_every_problem_and_writes_nothing(again, capsys):
     assert len(look_over(read_workflow(again)).problems) == 2
 
 
+def test_dry_run_finds_two_labels_of_one_week(again):
+    path = again.parent / "company" / "opportunities.parquet"
+    table = pd.read_parquet(path)
+    won = table[(table["stage"] == "closed won") & (table["kind"] == "new")].iloc[:1]
+    twin = won.assign(opportunity_id="twin", created_at=won["created_at"] + pd.Timedelta(days=1))
+    pd.concat([twin, table]).to_parquet(path, index=False)
+    found = look_over(read_workflow(again)).table.set_index("step")["problem"]
+    assert "stands more than once within a period" in found["labels"] and "same `period`" in found["labels"]
+    with pytest.raises(DataError, match="stands more than once within a period"):
+        train(dataclasses.replace(read_workflow(again), name="twins"))
+    rule = {"rule": "AccountPropensity", "period": "W-SAT"}
+    places.write(again.parent, labels=rule)
+    assert not any(look_over(read_workflow(again)).problems)
+
+
 def test_commands_say_what_is_wrong(again, capsys):
     assert main(["run", str(again), "--only", "train", "--as-of", "2022-05-01"]) == 1
     assert "--as-of" in capsys.readouterr().err
@@ -273,6 +318,7 @@ def test_without_opportunities_accounts_are_scored_by_conversions(tmp_path):
     workflow = read_workflow(places.write(tmp_path, **settings))
     trained = train(workflow)
     assert trained.gold is None and "gold" not in trained.entry.lineage
+    assert trained.entry.until == f"{pd.to_datetime(market.tables.accounts['observed_to']).max():%Y-%m-%d}"
     found = score(workflow, as_of="2021-06-30")
     direct = score_tables(trained.entry.folder, market.tables, as_of="2021-06-30").accounts
     both = found.ranking.merge(direct, on="account_id", suffixes=("", "_direct"))
