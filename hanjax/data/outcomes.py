@@ -124,7 +124,8 @@ def _order(table: pa.Table, outcomes: Outcomes) -> Int[np.ndarray, " n"]:
             "stands more than once within a period",
             count=len(again),
             first=[f"account {table['account_id'][row].as_py()!r} (row {row})" for row in again[:5].tolist()],
-            remedy="Keep one row, or tell them apart by a column of text, such as region or product.",
+            remedy="Keep one row, or tell them apart by a column of text, such as region or product; or give the rule "
+            "of the labels the same `period` as the data.",
         )
     return keys.sort_values(list(keys)).index.to_numpy()
 

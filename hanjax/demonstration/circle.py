@@ -66,7 +66,7 @@ def show_circle(out: Path, *, quick: bool = False, seed: int = 0) -> Made:
     """Tells the whole story, and writes what it makes.
 
     Args:
-        out: the folder; it is made.
+        out: the folder; it is made. What an earlier telling left there is replaced.
         quick: a smaller company and fewer epochs, to see that it works.
         seed: of the company.
 
@@ -75,6 +75,9 @@ def show_circle(out: Path, *, quick: bool = False, seed: int = 0) -> Made:
     """
     begun = time.perf_counter()
     without_screen()
+    if (out / "company" / "truth.parquet").exists():  # else folders of these names are not of an earlier telling
+        for name in ("features", "gold", "models"):  # to which a new one would add
+            _free(out / name)
     company = simulate_company(
         accounts=500 if quick else 2500, weeks=WEEKS, turn=TURN, new_tracker=TRACKER, upsell_strength=1.5, seed=seed
     )
@@ -294,7 +297,7 @@ def _matrix(company: Company, mart: Mart, weeks: Any) -> pd.DataFrame:
 
 
 def _free(folder: Path) -> Path:
-    """A folder for a run that is trained anew."""
+    """A folder for what is made anew."""
     shutil.rmtree(folder, ignore_errors=True)
     return folder
 

@@ -43,16 +43,21 @@ class History:
     def __init__(self, folder: str | Path, zone: Zone):
         """Reads the catalog, or begins one."""
         self.folder, self.zone = Path(folder), zone
-        self.catalog: dict[str, Any] = {**zone._asdict(), "features": {}}
+        self.catalog = self._stored()
+
+    def _stored(self) -> dict[str, Any]:
+        """The catalog as it stands in the folder now."""
         path = self.folder / _CATALOG
-        if path.exists():
-            try:
-                self.catalog = json.loads(path.read_text(encoding="utf-8"))
-                stored = Zone(self.catalog["timezone"], self.catalog["week"])
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                raise RunError(f"{path}: cannot be read as a catalog of features ({error}).") from None
-            if stored != zone:
-                raise RunError(f"{path}: its values were computed with {stored}, not with {zone}. Use another folder.")
+        if not path.exists():
+            return {**self.zone._asdict(), "features": {}}
+        try:
+            catalog = json.loads(path.read_text(encoding="utf-8"))
+            stored = Zone(catalog["timezone"], catalog["week"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{path}: cannot be read as a catalog of features ({error}).") from None
+        if stored != self.zone:
+            raise RunError(f"{path}: its values were computed with {stored}, not with {self.zone}. Use another folder.")
+        return catalog
 
     def add(
         self, features: list[Feature], requests: pd.DataFrame, values: pd.DataFrame, *, revise: bool = False
@@ -67,9 +72,11 @@ class History:
 
         Raises:
             DataError: if values differ from those that are there; then nothing is written.
+            RunError: if the catalog cannot be read any more.
         """
         fresh = {one.name: self._fresh(one, requests, values[one.name].to_numpy(), revise) for one in features}
         computed = pd.Timestamp.now("UTC").tz_localize(None).as_unit("us")
+        self.catalog = self._stored()  # another mart may have added to it since
         for feature in features:
             new = fresh[feature.name]
             for cutoff, rows in new.groupby("cutoff"):

@@ -34,7 +34,8 @@ def audit(
     """Recomputes the evidence of every label, and raises if any does not hold.
 
     Which stages are a success is not taken from the rule, since that may be what is wrong: they are those with the word
-    "won" in their names, and failures those with "lost" or "disengaged", unless they are said here.
+    "won" in their names, and failures those with "lost" or "disengaged", unless they are said here. Rows that were left
+    out because they cannot be say nothing of others.
 
     Args:
         labels: the labels.
@@ -62,9 +63,12 @@ def audit(
         hanjax.errors.DataError: labels: the evidence does not hold. An opportunity's own label is ...
     """
     deals = _deals(labels, opportunities, _says(won, _WON_WORDS), _says(disengaged, _LOST_WORDS))
+    reasons = labels.left_out["reason"]
+    strays = set(labels.left_out.loc[reasons.str.contains(": ", regex=False), "opportunity_id"])  # column: problem
     by_unit: dict[tuple, list[_Deal]] = {}
     for deal in deals.values():
-        by_unit.setdefault(deal.unit, []).append(deal)
+        if deal.id not in strays:
+            by_unit.setdefault(deal.unit, []).append(deal)
     checks = [
         _all_there(labels, deals),
         _own_labels(labels, deals, by_unit),
@@ -100,8 +104,10 @@ def _deals(
     table = table.rename(columns={theirs: standard for standard, theirs in rule.columns})
     for name in ("created_at", "closed_at", "contract_start", "contract_end"):
         if name in table:
-            times = pd.to_datetime(table[name], format="ISO8601")
-            if times.dt.tz is None:
+            first = next((time for time in map(pd.Timestamp, table[name].dropna()) if not pd.isna(time)), pd.NaT)
+            zoned = first.tzinfo is not None  # of one column, all or none
+            times = pd.to_datetime(table[name], format="ISO8601", utc=zoned)
+            if not zoned:
                 times = times.dt.tz_localize(rule.timezone, ambiguous=[True] * len(times), nonexistent="shift_forward")
             table[name] = times.dt.tz_convert(rule.timezone)
     deals = {}
@@ -148,7 +154,7 @@ def _own_labels(labels: Labels, deals: dict[str, _Deal], by_unit: dict[tuple, li
     for id, label in zip(labels.evidence["opportunity_id"], labels.evidence["label"], strict=True):
         if (deal := deals.get(id)) is None:
             continue  # found above
-        of_unit, rule = by_unit[deal.unit], labels.rule
+        of_unit, rule = by_unit.get(deal.unit, []), labels.rule
         if isinstance(rule, AccountPropensity):
             expected = _account(deal, of_unit, rule, labels.observed_to)
         else:

@@ -27,7 +27,7 @@ from hanjax.labels.making import Labels
 from hanjax.labels.rules import rule_of
 from hanjax.notebook import html_of
 
-FORMAT = 1
+FORMAT = 2
 _MANIFEST, _ROWS = "gold.json", "rows.parquet"
 _KEYS = {"labels": "opportunity_ids", "evidence": "opportunity_id", "left_out": "opportunity_id"}
 """The tables, and what tells their rows apart."""
@@ -222,7 +222,7 @@ def hash_rows(table: pd.DataFrame) -> np.ndarray:
 def _plain(column: pd.Series) -> list:
     """The values of a column as JSON has them, so that no two different ones look alike."""
     if isinstance(column.dtype, pd.DatetimeTZDtype):
-        column = column.dt.tz_convert("UTC").dt.tz_localize(None).astype("M8[us]").astype("str") + "Z"
+        column = column.dt.tz_convert("UTC").dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ")  # of each value alone
     missing = column.isna()
     return [None if gone else value for value, gone in zip(column.tolist(), missing, strict=True)]
 

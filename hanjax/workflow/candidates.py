@@ -4,12 +4,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from hanjax.config import PanelConfig
 from hanjax.data.log import Log
 from hanjax.errors import DataError
-from hanjax.labels import Labels, make_labels
+from hanjax.labels import Labels, Rule, make_labels
+from hanjax.labels.opportunities import check_opportunities
 from hanjax.types import Tables
-from hanjax.workflow.material import cutoffs_of
 from hanjax.workflow.settings import Workflow
 
 
@@ -28,7 +27,7 @@ class Candidates(NamedTuple):
 
 
 def candidates_of(
-    workflow: Workflow, tables: Tables, log: Log, config: PanelConfig, moment: pd.Timestamp, cutoff: pd.Timestamp
+    workflow: Workflow, tables: Tables, log: Log, moment: pd.Timestamp, cutoff: pd.Timestamp
 ) -> Candidates | None:
     """The candidates of a workflow, as they could be known at a moment.
 
@@ -36,9 +35,8 @@ def candidates_of(
         workflow: the settings.
         tables: the data.
         log: their checked log.
-        config: the settings of the data.
         moment: what is open is what was so then.
-        cutoff: as of which they are scored.
+        cutoff: as of which they are scored: the start of a period of the data.
 
     Returns:
         The candidates; None without opportunities: then every account that has not converted is scored.
@@ -51,13 +49,16 @@ def candidates_of(
     labels = make_labels(workflow.opportunities, workflow.rule, observed_to=moment, candidates=True)
     rule = labels.rule
     keys = ["account_id", *(name for name in (*rule.unit, "kind") if name in labels.outcomes)]
-    table = _open(labels, keys) if workflow.score.candidates == "open" else _everybody(labels, keys, log)
+    if workflow.score.candidates == "open":
+        table = _open(labels, keys)
+    else:
+        table = _everybody(check_opportunities(workflow.opportunities, rule, moment).table, rule, keys, log)
     if table.empty:
         raise DataError(f"opportunities: none is open at {moment:%Y-%m-%d}, so that there is nothing to score.")
     outcomes = labels.outcomes
     now = table.reindex(columns=outcomes.columns).assign(as_of=cutoff).astype(outcomes.dtypes.to_dict())
     past = outcomes[outcomes["label"].notna()]
-    before = cutoffs_of(past["as_of"], config) < cutoff.tz_convert("UTC").as_unit("us").value
+    before = (past["as_of"] < cutoff).to_numpy()  # later ones share the cut-off of the candidates
     known: list[pd.DataFrame] = [past.loc[before], now]
     outcomes = pd.concat(known, ignore_index=True) if before.any() else now
     return Candidates(table, keys, tables._replace(outcomes=outcomes))
@@ -73,9 +74,16 @@ def _open(labels: Labels, keys: list[str]) -> pd.DataFrame:
     )
 
 
-def _everybody(labels: Labels, keys: list[str], log: Log) -> pd.DataFrame:
-    """One row a unit that ever had an opportunity, and one of each account that never had."""
-    names = [*keys, *labels.rule.segments]
-    table: pd.DataFrame = labels.table.loc[:, names].drop_duplicates(keys, keep="last")
+def _everybody(opportunities: pd.DataFrame, rule: Rule, keys: list[str], log: Log) -> pd.DataFrame:
+    """One row a unit that ever had an opportunity, with or without a label, and one of each account that never had.
+
+    Of upsells, a unit has a row of each kind that can have a label; one that only had others has a row without a kind.
+    """
+    table: pd.DataFrame = opportunities.sort_values(["created_at", "opportunity_id"])
+    if "kind" in keys:
+        asked = table["kind"].isin(rule.kinds_of_labels)
+        never = ~asked.groupby([table[name] for name in keys if name != "kind"]).transform("any")
+        table = table.assign(kind=table["kind"].where(asked))[asked | never]
+    table = table.loc[:, [*keys, *rule.segments]].drop_duplicates(keys, keep="last")
     others = log.account_ids[~log.account_ids.isin(table["account_id"])]
     return pd.concat([table, pd.DataFrame({"account_id": others})], ignore_index=True)

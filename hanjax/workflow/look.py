@@ -67,7 +67,7 @@ def look_over(workflow: Workflow) -> Looked:
     tables = look("tables", lambda: _tables(workflow))
     labels = None
     if workflow.opportunities is not None and tables is not None:
-        labels = look("labels", lambda: (found := labels_of(workflow, tables), repr(found)))
+        labels = look("labels", lambda: _labels(workflow, tables))
     if workflow.features is not None and tables is not None:
         look("features", lambda: _features(workflow, tables, labels))
     for name in workflow.models:
@@ -82,6 +82,14 @@ def _tables(workflow: Workflow) -> tuple[Tables, str]:
     tables = read(workflow.data)
     log = check(tables, workflow.settings.panel)
     return tables, f"{len(log.account_ids):,} accounts, {len(log.event_time):,} events"
+
+
+def _labels(workflow: Workflow, tables: Tables) -> tuple[Labels, str]:
+    """Makes and audits the labels, and checks that all of them can be outcomes of the data."""
+    labels = labels_of(workflow, tables)
+    assert labels is not None
+    check(tables._replace(outcomes=labels.outcomes), workflow.settings.panel)
+    return labels, repr(labels)
 
 
 def _features(workflow: Workflow, tables: Tables, labels: Labels | None) -> tuple[None, str]:

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from hanjax.api.acting import latest_panel
@@ -12,6 +13,7 @@ from hanjax.api.explaining import explain_scores
 from hanjax.api.fitting import load
 from hanjax.api.monitoring import Monitoring, monitor
 from hanjax.api.scoring import score as score_tables
+from hanjax.config import PanelConfig
 from hanjax.data.dates import observed_until, parse_date
 from hanjax.data.log import NEVER, Log
 from hanjax.data.reading import read
@@ -40,7 +42,7 @@ class Scoring(NamedTuple):
         folder: where everything lies.
         scores: of accounts and individuals; None where drift stopped it.
         ranking: one row a candidate, the likeliest first; empty where drift stopped it.
-        not_scored: candidates without a score.
+        not_scored: candidates without a score; of each the ``reason``.
         monitoring: what was found out before; None if that is off.
     """
 
@@ -90,7 +92,7 @@ def score(workflow: Workflow, *, as_of: Any = None, say: Say | None = None) -> S
         ...     name="propensity", problem="account propensity", owner="Ann", data="company",
         ...     opportunities="company/opportunities.parquet", labels={"rule": "AccountPropensity"},
         ...     config={"train": {"test": 0.3}}, models={"tree": {"algorithm": "decision_tree"}},
-        ...     monitor=MonitorSettings(on=False),
+        ...     monitor=MonitorSettings(enabled=False),
         ... )
         >>> _ = train(workflow)
         >>> score(workflow).cutoff.strftime("%Y-%m-%d")
@@ -105,14 +107,14 @@ def score(workflow: Workflow, *, as_of: Any = None, say: Say | None = None) -> S
     steps = Steps(say, workflow.path("scores", f"{cutoff:%Y-%m-%d}"))
     _make_room(steps.folder)
     steps.done("champion", f"version {entry.version} of {entry.name}: {run!r}")
-    candidates = candidates_of(workflow, tables, log, run.config.panel, moment, cutoff)
+    candidates = candidates_of(workflow, tables, log, moment, cutoff)
     if candidates is not None:
         tables = candidates.tables
         steps.done("candidates", f"{len(candidates.table):,} as of {cutoff:%Y-%m-%d}", candidates=candidates.table)
     tables = _featured(workflow, entry, run, tables, log, steps)
     nothing = pd.DataFrame()
     found = None
-    if workflow.monitor.on:
+    if workflow.monitor.enabled:
         found = _watched(workflow, entry, run, tables, cutoff, steps)
         if not found.drift.ok and workflow.monitor.on_drift == "stop":
             _write_about(steps.folder, entry, cutoff, found, None, nothing)
@@ -121,8 +123,12 @@ def score(workflow: Workflow, *, as_of: Any = None, say: Say | None = None) -> S
     scores.accounts.to_parquet(steps.folder / "accounts.parquet", index=False)
     scores.individuals.to_parquet(steps.folder / "individuals.parquet", index=False)
     ranking, missed = _ranked(scores, candidates)
-    left = f", {len(missed):,} candidates without, as nobody there was known" if len(missed) else ""
-    steps.done("scores", f"{len(ranking):,}{left}", not_scored=missed)
+    told = f"{len(ranking):,}"
+    if candidates is not None and len(missed):
+        missed = missed.assign(reason=_why_not(missed["account_id"], log, run.config.panel, cutoff))
+        counts = "; ".join(f"{reason}: {count:,}" for reason, count in missed["reason"].value_counts().items())
+        told += f", {len(missed):,} candidates without ({counts})"
+    steps.done("scores", told, not_scored=missed)
     if workflow.score.reasons:
         ranking = _with_reasons(workflow, run, tables, cutoff, ranking, steps)
     ranking.to_csv(steps.folder / "ranking.csv", index=False)
@@ -179,7 +185,7 @@ def _watched(
     if not (entry.folder / "reference.json").exists():
         raise RunError(
             f"monitor: version {entry.version} of {entry.name} was registered without a reference. Train with "
-            "monitor.on, or score without."
+            "monitor.enabled, or score without."
         )
     given = workflow.monitor
     rules = dict(alpha=given.alpha, least=given.least, resamples=given.resamples)
@@ -205,10 +211,28 @@ def _ranked(scores: Scores, candidates: Candidates | None) -> tuple[pd.DataFrame
         # A score says "" where a candidate has no value.
         text = lambda data: pd.MultiIndex.from_frame(data[keys].fillna("").astype(str))
         place = text(table).get_indexer(text(accounts))
+        assert (place >= 0).all(), "a score is of no candidate"
         missed = table.drop(index=table.index[place])
         accounts = pd.concat([accounts, table[extra].iloc[place].set_axis(accounts.index)], axis=1)
     accounts.insert(accounts.columns.get_loc("probability"), "tier", tiers(accounts["probability"].to_numpy()))
     return accounts.sort_values(["rank", "account_id"], kind="stable", ignore_index=True), missed
+
+
+def _why_not(account_ids: pd.Series, log: Log, config: PanelConfig, cutoff: pd.Timestamp) -> np.ndarray:
+    """Why candidates have no score: in the words in which a training counts outcomes that are no samples."""
+    # As for the scores, outcomes are all that is said of conversions.
+    log, time = observed_until(log._replace(converted_at=np.full_like(log.converted_at, NEVER)), config, cutoff)
+    code = log.account_ids.get_indexer(pd.Index(account_ids))
+    early, late = log.observed_from[code] >= time, log.observed_to[code] < time
+    return np.select(
+        [code < 0, early, late],
+        [
+            "its account is not in the data, or was left out of them",
+            "at or before the beginning of its account's observation",
+            "after the end of its account's observation",
+        ],
+        "nobody is a member at the cut-off",
+    )
 
 
 def _with_reasons(

@@ -75,7 +75,7 @@ class MonitorSettings:
         ConfigError: if a value cannot work.
     """
 
-    on: bool = setting(True, "whether a reference is kept, and looked at")
+    enabled: bool = setting(True, "whether a reference is kept, and looked at")
     alpha: float = setting(0.01, "in which share of reports drift may be an alarm by chance")
     least: float = setting(0.0, "a population stability index below which a distribution is a warning at most")
     resamples: int = setting(500, "how many times accounts are drawn, by which it is said what chance does")
@@ -133,7 +133,7 @@ class Workflow:
     )
     monitor: MonitorSettings = dataclasses.field(
         default_factory=MonitorSettings,
-        metadata={"help": "drift before scoring: on, alpha, least, resamples, periods, on_drift"},
+        metadata={"help": "drift before scoring: enabled, alpha, least, resamples, periods, on_drift"},
     )
     out: str = setting("out", "folder of everything else")
 

@@ -17,7 +17,7 @@ from hanjax.data.reading import read
 from hanjax.data.tables import check
 from hanjax.errors import DataError
 from hanjax.labels import GoldSet, Labels, audit, freeze, make_labels
-from hanjax.registry import CHAMPION, Decision, Entry, Registry
+from hanjax.registry import CHALLENGER, CHAMPION, Decision, Entry, Registry
 from hanjax.registry.entries import content_of, run_files
 from hanjax.tabular.run import AnyRun
 from hanjax.types import Tables
@@ -58,7 +58,8 @@ def train(workflow: Workflow, *, say: Say | None = None) -> Training:
 
     Labels are made, audited and frozen; features are computed as of the cut-off of each outcome; every model is trained
     on the same accounts, unless its folder holds that training already; all are compared on held-out accounts; the best
-    is registered with its lineage and with the reference for monitoring, and challenges the champion, if there is one.
+    is registered with its lineage, the end of its data and the reference for monitoring, and challenges the champion,
+    if there is one and its data do not end later. A challenge that was interrupted is held again.
 
     Accounts are held out by a hash of their ids, so that later trainings hold out the same ones. Labels are frozen in a
     folder of their last day and rule; if the opportunities of the past are others than they were, that is an error.
@@ -110,14 +111,16 @@ def train(workflow: Workflow, *, say: Say | None = None) -> Training:
     told += f" on {row['samples']:,} samples of {row['accounts']:,} held-out accounts"
     steps.done("leaderboard", told, leaderboard=found.reset_index())
     best = runs[str(row.name)]
-    if workflow.monitor.on:
+    if workflow.monitor.enabled:
         reference = make_reference(best, tables, periods=workflow.monitor.periods)
         steps.done("reference", f"{', '.join(reference.tables)} of {len(best.split):,} accounts")
+    end = pd.Timestamp(int(log.observed_to.max()), unit="us", tz="UTC")
     lineage: dict[str, Any] = {"model": str(row.name), "data": digest, "features": versions_of(mart)}
     if gold is not None:
+        end = gold.labels.observed_to
         lineage |= {"gold": gold.manifest["content"], "observed_to": gold.manifest["observed_to"]}
     registry = Registry(workflow.registry)
-    entry, decision = _registered(workflow, registry, best, tables, lineage, steps)
+    entry, decision = _registered(workflow, registry, best, tables, end, lineage, steps)
     folders = {name: run.folder for name, run in runs.items() if run.folder is not None}
     champion = registry.aliases(workflow.name)[CHAMPION]
     return Training(entry, champion, found, folders, kept, decision, gold)
@@ -179,22 +182,39 @@ def _fitted(workflow: Workflow, tables: Tables, digest: str, steps: Steps) -> tu
 
 
 def _registered(
-    workflow: Workflow, registry: Registry, run: AnyRun, tables: Tables, lineage: dict[str, Any], steps: Steps
+    workflow: Workflow,
+    registry: Registry,
+    run: AnyRun,
+    tables: Tables,
+    end: pd.Timestamp,
+    lineage: dict[str, Any],
+    steps: Steps,
 ) -> tuple[Entry, Decision | None]:
-    """Registers a run, unless it is there already, and lets it challenge the champion, if there is another one."""
+    """Registers a run, unless it is there already, and lets it challenge the champion, if there is another one.
+
+    One that is there already challenges if it is still the challenger, as nothing was decided: an earlier training was
+    interrupted.
+    """
     assert run.folder is not None
-    own = content_of({file: digest for file, digest in run_files(run.folder).items() if file != "metrics.json"})
-    before = registry.entries(workflow.name)
-    for entry in before:
-        if entry.content == own:
-            steps.done("registry", f"is version {entry.version} of {entry.name} already")
+    own = content_of(run_files(run.folder))
+    entry = next((one for one in registry.entries(workflow.name) if one.content == own), None)
+    if entry is not None:
+        aliases = registry.aliases(workflow.name)
+        waits = aliases.get(CHALLENGER) == entry.version != aliases.get(CHAMPION)
+        undecided = ", and still the challenger" if waits else ""
+        steps.done("registry", f"is version {entry.version} of {entry.name} already{undecided}")
+        if not waits:
             return entry, None
-    about = dict(problem=workflow.problem, owner=workflow.owner)
-    entry = registry.register(run.folder, workflow.name, **about, lineage=lineage)
-    alias = "challenger" if before else "champion, as the first one"
-    steps.done("registry", f"version {entry.version} of {entry.name}: {alias}", registry=registry.table())
-    if not before:
-        return entry, None
+    else:
+        # Of a run that looks at no more than its `until`, the registry takes that.
+        until = "" if run.config.train.until else f"{end.tz_convert('UTC'):%Y-%m-%d}"
+        about = dict(problem=workflow.problem, owner=workflow.owner, until=until)
+        entry = registry.register(run.folder, workflow.name, **about, lineage=lineage)
+        first = registry.aliases(workflow.name).get(CHAMPION) == entry.version
+        alias = "champion, as the first one" if first else "challenger"
+        steps.done("registry", f"version {entry.version} of {entry.name}: {alias}", registry=registry.table())
+        if first:
+            return entry, None
     decision = challenge(registry, workflow.name, tables, challenger=entry.version)
     told = "promoted" if decision.promote else "the champion stays"
     steps.done("challenge", f"{told}: {decision.reason}", challenge=decision.table)

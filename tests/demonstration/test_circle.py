@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 import hanjax
+from hanjax.demonstration import circle
 from hanjax.demonstration.circle import show_circle
 from hanjax.demonstration.faults import show_faults
 from hanjax.demonstration.selling import ASPECTS, FEATURES, PURCHASE, aspects_of, mart_of, tables_of
@@ -64,7 +65,7 @@ def test_every_planted_fault_is_caught(company, tmp_path):
 
 
 @pytest.mark.slow  # a minute or two
-def test_the_circle_closes(tmp_path, capsys):
+def test_the_circle_closes_and_can_be_told_again(tmp_path, capsys, monkeypatch):
     made = show_circle(tmp_path, quick=True)
     told = capsys.readouterr().out
     chapters = ["A company", "Labels", "Features", "Models", "How good", "Segments", "Reasons", "Registry"]
@@ -85,3 +86,12 @@ def test_the_circle_closes(tmp_path, capsys):
         "segments.png",
     ):
         assert (tmp_path / file).exists()
+    monkeypatch.setattr(circle, "_watch", interrupted)  # when everything that is added to has been made
+    with pytest.raises(KeyboardInterrupt):
+        show_circle(tmp_path, quick=True, seed=1)
+    again = Registry(tmp_path / "models").table()
+    assert again["version"].tolist() == [1, 1] and len(list((tmp_path / "gold").iterdir())) == 2
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt

@@ -203,6 +203,16 @@ def test_more_accounts_of_a_cutoff_are_added_and_a_new_version_has_its_own_histo
     assert set(catalog["features"]["booked"]["versions"]) == {one.registered["booked"].version, row["version"]}
 
 
+def test_two_marts_add_to_one_catalog(tmp_path):
+    one, other = mart(FEATURES[:2], folder=tmp_path), mart(FEATURES[1:], folder=tmp_path)
+    one.compute(["2024-02-01"])
+    other.compute(["2024-03-01"])
+    one.compute(["2024-03-01"])
+    features = json.loads((tmp_path / "catalog.json").read_text())["features"]
+    assert set(features) == {"booked", "employees", "days_since"}
+    assert [len(each["cutoffs"]) for each in features["employees"]["versions"].values()] == [2]
+
+
 def test_a_folder_is_read_with_care(tmp_path):
     mart(folder=tmp_path).compute(["2024-02-01"])
     with pytest.raises(RunError, match="were computed with .*Use another folder"):

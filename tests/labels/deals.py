@@ -53,4 +53,16 @@ def random_deals(seed: int) -> pd.DataFrame:
     return table(*pd.DataFrame(given).itertuples(index=False, name=None), columns=" ".join(given))
 
 
+def with_strays(given: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """The same deals, about one in five of which cannot be: something is missing, or dates are the wrong way round."""
+    random, given = np.random.default_rng([seed, 1]), given.copy()
+    for row in np.flatnonzero(random.random(len(given)) < 0.2):
+        name = random.choice(["account_id", "region", "product", "created_at", "stage", "closed_at", "amount", "dates"])
+        if name == "dates":
+            given.loc[row, ["closed_at", "contract_end"]] = [day(-9), day(-9)]
+        else:
+            given.loc[row, name] = None
+    return given
+
+
 SEEDS = st.integers(0, 2**32 - 1)

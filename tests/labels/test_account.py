@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanjax.labels import AccountPropensity, Labels, audit, make_labels
-from tests.labels.deals import SEEDS, day, random_deals, table
+from tests.labels.deals import SEEDS, day, random_deals, table, with_strays
 
 WON, LOST, OPEN = "closed won", "closed disengaged", "negotiation"
 
@@ -202,6 +202,7 @@ RULES = st.builds(
     lead=st.sampled_from([0, 3]),
     period=st.sampled_from(["D", "W-SAT", "M"]),
     conflicts=st.sampled_from(["won", "latest", "drop"]),
+    strays=st.sampled_from(["error", "drop"]),
     timezone=st.sampled_from(["UTC", "America/New_York"]),
 ).flatmap(
     lambda rule: st.sampled_from(
@@ -216,7 +217,7 @@ RULES = st.builds(
 
 
 def every_opportunity_is_accounted_for(seed: int, rule: AccountPropensity, candidates: bool, end: int | None) -> None:
-    given = random_deals(seed)
+    given = random_deals(seed) if rule.strays == "error" else with_strays(random_deals(seed), seed)
     labels = make_labels(given, rule, candidates=candidates, observed_to=None if end is None else day(end))
     listed = [id for ids in labels.table["opportunity_ids"] for id in ids.split(",")]
     assert sorted([*listed, *labels.left_out["opportunity_id"]]) == sorted(given["opportunity_id"])

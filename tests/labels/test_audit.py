@@ -100,3 +100,30 @@ def test_an_earlier_end_of_observation_is_kept_to():
     assert audit(labels, GIVEN)["wrong"].sum() == 0
     with pytest.raises(DataError, match="b has nan, not 1"):
         audit(labels._replace(observed_to=LABELS.observed_to), GIVEN)
+
+
+def test_rows_that_were_left_out_as_strays_say_nothing_of_others():
+    given = table(("a", 1, "EMEA", 0, 10, LOST), ("b", 1, "EMEA", 20, 15, WON), ("c", 2, None, 0, 10, WON))
+    labels = make_labels(given, RULE.replace(strays="drop"))
+    assert labels.table["label"].tolist() == [0.0] and len(labels.left_out) == 2
+    assert audit(labels, given)["wrong"].sum() == 0
+    given = upsells(
+        ("base", 1, "P", "new", 0, 5, WON, 100.0, 5, 100),
+        ("nothing", 1, "P", "add-on", 20, 30, WON, None, 30, 100),
+        ("renewal", 1, "P", "renewal", 90, 98, WON, 110.0, 101, 200),
+    )
+    labels = make_labels(given, UpsellPropensity(strays="drop"))
+    assert labels.table["label"].tolist() == [1.0] and labels.left_out["opportunity_id"].tolist() == ["base", "nothing"]
+    assert audit(labels, given)["wrong"].sum() == 0
+
+
+@pytest.mark.parametrize("zone", ["", "+01:00"])
+def test_times_are_read_whatever_their_offsets(zone):
+    given = table(("a", 1, "EMEA", 0, 10, LOST), ("b", 1, "EMEA", 120, 200, WON), ("c", 2, "EMEA", 0, None, "new"))
+    given["created_at"] += "T23:30:00" + zone
+    given["closed_at"] += pd.Series(["T23:30:00+01:00", "T23:30:00+02:00", ""])
+    labels = make_labels(given, RULE)
+    assert labels.table["label"].tolist() == [1.0, 1.0] and audit(labels, given)["wrong"].sum() == 0
+    late = labels._replace(table=labels.table.assign(known_at=pd.Timestamp("2023-07-20T21:00Z")))
+    with pytest.raises(DataError, match=r"known_at before the outcome .*first: b\)"):
+        audit(late, given)

@@ -144,6 +144,18 @@ def test_hashes_are_of_values():
     assert hash_rows(one.iloc[:0]).tolist() == []
 
 
+def test_a_row_has_its_hash_whatever_the_others_say(tmp_path):
+    """One time that is no midnight, among days."""
+    folder = freeze(make_labels(GIVEN, AccountPropensity()), tmp_path / "gold", **ABOUT).folder
+    good = pd.read_parquet(folder / "labels.parquet")
+    good.loc[0, "known_at"] += pd.Timedelta("10h")
+    rewrite(folder / "labels.parquet", good)
+    with pytest.raises(RunError, match=r"labels.parquet was changed: 1 row changed \(first: a\)\."):
+        read_gold(folder)
+    whole = make_labels(GIVEN, AccountPropensity()).table
+    assert [hash_rows(whole.iloc[[row]])[0] for row in range(len(whole))] == hash_rows(whole).tolist()
+
+
 def test_labels_without_rows_can_be_frozen(tmp_path):
     nothing = make_labels(GIVEN.iloc[2:3], LABELS.rule)
     gold = freeze(nothing, tmp_path / "gold", **ABOUT)

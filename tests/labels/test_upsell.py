@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hanjax.labels import UpsellPropensity, audit, make_labels
-from tests.labels.deals import SEEDS, day, random_deals, upsells
+from tests.labels.deals import SEEDS, day, random_deals, upsells, with_strays
 from tests.labels.test_account import by_ids, days, reasons
 
 WON, LOST, OPEN = "closed won", "closed disengaged", "negotiation"
@@ -111,12 +111,13 @@ RULES = st.builds(
     add_on_amount=st.sampled_from(["added", "total"]),
     churn_within=st.sampled_from([None, 0, 10]),
     conflicts=st.sampled_from(["won", "latest", "drop"]),
+    strays=st.sampled_from(["error", "drop"]),
     period=st.sampled_from(["D", "M"]),
 )
 
 
 def every_opportunity_is_accounted_for(seed: int, rule: UpsellPropensity, candidates: bool, end: int) -> None:
-    given = random_deals(seed)
+    given = random_deals(seed) if rule.strays == "error" else with_strays(random_deals(seed), seed)
     labels = make_labels(given, rule, candidates=candidates, observed_to=day(end))
     listed = [id for ids in labels.table["opportunity_ids"] for id in ids.split(",")]
     assert sorted([*listed, *labels.left_out["opportunity_id"]]) == sorted(given["opportunity_id"])

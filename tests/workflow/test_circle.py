@@ -4,6 +4,7 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -79,18 +80,65 @@ def test_candidates_are_the_open_opportunities(first):
     Registry(file.parent / "registry").verify()  # nothing was written into it
 
 
-def test_past_scores_know_nothing_of_what_came_later(first):
-    """As of an earlier date the candidates are those that were open then, and later rows change no score."""
-    file, _, _ = first
-    workflow = dataclasses.replace(read_workflow(file), monitor=MonitorSettings(on=False))
-    found = score(workflow, as_of="2022-03-06")
+def test_past_scores_know_nothing_of_what_came_later(again):
+    """As of an earlier date, candidates are those that were open then, and later rows change no score."""
+    workflow = dataclasses.replace(read_workflow(again), monitor=MonitorSettings(enabled=False))
+    moment, cutoff = (pd.Timestamp(date, tz="UTC") for date in ("2022-03-09", "2022-03-06"))
+    found = score(workflow, as_of=moment)
+    assert found.cutoff == cutoff and found.folder.name == "2022-03-06"
     given = places.company().opportunities
-    day = pd.Timestamp("2022-03-06", tz="UTC")
-    was_open = (given["created_at"] <= day) & ~(given["closed_at"] <= day) & (given["kind"] == "new")
-    wanted = set(given.loc[was_open, ["account_id", "region"]].itertuples(index=False, name=None))
-    assert set(found.ranking[["account_id", "region"]].itertuples(index=False, name=None)) <= wanted
-    assert len(found.ranking) + len(found.not_scored) == len(wanted)
-    assert found.folder.name == "2022-03-06"
+    was_open = (given["created_at"] <= moment) & ~(given["closed_at"] <= moment) & (given["kind"] == "new")
+    units = [found.ranking, found.not_scored, given[was_open].drop_duplicates(["account_id", "region"])]
+    scored, missed, wanted = (sorted(zip(one["account_id"], one["region"], strict=True)) for one in units)
+    assert sorted(scored + missed) == wanted and len(scored) > 5
+
+    folder = again.parent / "company"
+    alter(folder / "events.parquet", "timestamp", cutoff, activity=lambda old: old.iloc[::-1].to_numpy())
+    alter(folder / "sources" / "headcount.parquet", "known_at", cutoff, employees=lambda old: old * 9)
+    alter(folder / "sources" / "connections.parquet", "day", cutoff, connections=lambda old: old * 9 + 1)
+    swapped = {"closed won": "closed disengaged", "closed disengaged": "closed won"}
+    alter(folder / "opportunities.parquet", "closed_at", moment, stage=lambda old: old.replace(swapped))
+    alter(folder / "opportunities.parquet", "created_at", moment, region=lambda old: old.iloc[::-1].to_numpy())
+    pd.testing.assert_frame_equal(score(workflow, as_of=moment).ranking, found.ranking)
+    events = pd.read_parquet(folder / "events.parquet")
+    assert not events["activity"].equals(places.company().tables.events["activity"])
+
+
+def alter(path, dated, since, **columns):
+    """Changes columns of the rows of a file that are dated later, or then."""
+    table = pd.read_parquet(path)
+    later = table[dated] > since
+    assert later.any() and not later.all()
+    for name, change in columns.items():
+        table.loc[later, name] = change(table.loc[later, name])
+    table.to_parquet(path, index=False)
+
+
+def test_it_is_said_why_a_candidate_has_no_score(again):
+    """Three accounts with open opportunities: one not observed any more, one not yet, and one that has nobody."""
+    folder, ids = again.parent / "company", ["gone", "ahead", "empty"]
+    accounts = pd.read_parquet(folder / "accounts.parquet")
+    more = accounts.iloc[[0, 0, 0]].assign(account_id=ids, name=ids)
+    begin, end = accounts.loc[0, ["observed_from", "observed_to"]]
+    more["observed_from"], more["observed_to"] = [begin, end, begin], [pd.Timestamp("2022-01-01", tz="UTC"), end, end]
+    pd.concat([accounts, more]).to_parquet(folder / "accounts.parquet", index=False)
+    people = pd.read_parquet(folder / "individuals.parquet")
+    own = people.iloc[[0, 0, 0]].assign(account_id=ids, individual_id=ids, arrived_at=[begin, end, end])
+    pd.concat([people, own]).to_parquet(folder / "individuals.parquet", index=False)
+    table = pd.read_parquet(folder / "opportunities.parquet")
+    running = table[~closed(table) & (table["kind"] == "new")].iloc[[0, 0, 0]]
+    running = running.assign(account_id=ids, opportunity_id=ids)
+    pd.concat([table, running]).to_parquet(folder / "opportunities.parquet", index=False)
+    workflow, lines = dataclasses.replace(read_workflow(again), monitor=MonitorSettings(enabled=False)), []
+    found = score(workflow, say=lines.append)
+    stored = pd.read_csv(found.folder / "not_scored.csv").set_index("account_id")["reason"]
+    wanted = {
+        "gone": "after the end of its account's observation",
+        "ahead": "at or before the beginning of its account's observation",
+        "empty": "nobody is a member at the cut-off",
+    }
+    assert stored[ids].to_dict() == wanted == found.not_scored.set_index("account_id")["reason"][ids].to_dict()
+    assert any("after the end of its account's observation: 1" in line for line in lines)
 
 
 def test_nothing_is_trained_twice_and_a_new_best_challenges(again):
@@ -113,6 +161,35 @@ def test_nothing_is_trained_twice_and_a_new_best_challenges(again):
     assert both.kept == ("parts", "tree") and both.entry.version in (1, 2) and both.decision is None
     wanted = leaderboard(both.folders, tables_of(again), measure="log_loss")
     assert both.leaderboard["log_loss"].to_dict() == pytest.approx(wanted["log_loss"].to_dict())
+
+
+def test_a_challenge_that_was_interrupted_is_held_again(again, monkeypatch):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    places.write(again.parent, models={"tree": places.TREE})
+    workflow = read_workflow(again)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["hanjax.workflow.train"], "challenge", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(workflow)
+    assert Registry(again.parent / "registry").aliases("propensity") == {"champion": 1, "challenger": 2}
+    found = train(workflow)
+    assert found.entry.version == 2 and found.decision is not None
+    assert "challenger" not in Registry(again.parent / "registry").aliases("propensity")
+    assert train(workflow).decision is None
+
+
+def test_a_training_on_older_data_does_not_replace_the_champion(again, first):
+    assert first[1].entry.until == "2022-07-10"  # the last day of its opportunities
+    path = again.parent / "company" / "opportunities.parquet"
+    table, end = pd.read_parquet(path), pd.Timestamp("2022-06-05", tz="UTC")
+    table = table[table["created_at"] <= end]
+    late = table["closed_at"] > end
+    table.assign(closed_at=table["closed_at"].mask(late), stage=table["stage"].mask(late, "open")).to_parquet(path)
+    found = train(read_workflow(again))
+    assert found.entry.until == "2022-06-05" and found.decision is not None and found.champion == 1
+    assert "trained on what was known before 2022-06-05" in found.decision.reason
 
 
 def tables_of(file):
@@ -176,7 +253,7 @@ def test_a_feature_that_was_redefined_is_not_scored_with(again):
 
 
 def test_another_model_without_reference_is_not_watched(again):
-    places.write(again.parent, name="other", monitor={"on": False})
+    places.write(again.parent, name="other", monitor={"enabled": False})
     train(read_workflow(again))
     places.write(again.parent, name="other")
     with pytest.raises(RunError, match="registered without a reference"):
@@ -196,6 +273,21 @@ def test_dry_run_names_every_problem_and_writes_nothing(again, capsys):
     assert len(look_over(read_workflow(again)).problems) == 2
 
 
+def test_dry_run_finds_two_labels_of_one_week(again):
+    path = again.parent / "company" / "opportunities.parquet"
+    table = pd.read_parquet(path)
+    won = table[(table["stage"] == "closed won") & (table["kind"] == "new")].iloc[:1]
+    twin = won.assign(opportunity_id="twin", created_at=won["created_at"] + pd.Timedelta(days=1))
+    pd.concat([twin, table]).to_parquet(path, index=False)
+    found = look_over(read_workflow(again)).table.set_index("step")["problem"]
+    assert "stands more than once within a period" in found["labels"] and "same `period`" in found["labels"]
+    with pytest.raises(DataError, match="stands more than once within a period"):
+        train(dataclasses.replace(read_workflow(again), name="twins"))
+    rule = {"rule": "AccountPropensity", "period": "W-SAT"}
+    places.write(again.parent, labels=rule)
+    assert not any(look_over(read_workflow(again)).problems)
+
+
 def test_commands_say_what_is_wrong(again, capsys):
     assert main(["run", str(again), "--only", "train", "--as-of", "2022-05-01"]) == 1
     assert "--as-of" in capsys.readouterr().err
@@ -205,14 +297,14 @@ def test_commands_say_what_is_wrong(again, capsys):
 
 def test_every_account_can_be_a_candidate(again):
     wanted = {"candidates": "accounts", "reasons": False}
-    places.write(again.parent, score=wanted, monitor={"on": False})
+    places.write(again.parent, score=wanted, monitor={"enabled": False})
     found = score(read_workflow(again))
-    seen = places.company().opportunities.query("kind == 'new'").groupby("account_id")["region"].nunique()
-    sizes = found.ranking.groupby("account_id").size()
-    assert len(sizes) + found.not_scored["account_id"].nunique() >= 80 > len(seen)
-    assert (
-        sizes.reindex(seen.index).fillna(0).sum() <= seen.sum() and sizes.drop(seen.index, errors="ignore").eq(1).all()
-    )
+    company = places.company()
+    units = set(zip(company.opportunities["account_id"], company.opportunities["region"], strict=True))
+    never = set(company.tables.accounts["account_id"]) - {account for account, _ in units}
+    both = pd.concat([found.ranking, found.not_scored]).fillna({"region": ""})
+    got = sorted(zip(both["account_id"], both["region"], strict=True))
+    assert got == sorted(units | {(account, "") for account in never}) and len(never) > 0
 
 
 def test_without_opportunities_accounts_are_scored_by_conversions(tmp_path):
@@ -222,10 +314,11 @@ def test_without_opportunities_accounts_are_scored_by_conversions(tmp_path):
     (tmp_path / "market").mkdir()
     for name in ("events", "individuals", "accounts"):
         getattr(market.tables, name).to_parquet(tmp_path / "market" / f"{name}.parquet", index=False)
-    settings = dict(data="market", opportunities=None, labels=None, features=None, monitor={"on": False})
+    settings = dict(data="market", opportunities=None, labels=None, features=None, monitor={"enabled": False})
     workflow = read_workflow(places.write(tmp_path, **settings))
     trained = train(workflow)
     assert trained.gold is None and "gold" not in trained.entry.lineage
+    assert trained.entry.until == f"{pd.to_datetime(market.tables.accounts['observed_to']).max():%Y-%m-%d}"
     found = score(workflow, as_of="2021-06-30")
     direct = score_tables(trained.entry.folder, market.tables, as_of="2021-06-30").accounts
     both = found.ranking.merge(direct, on="account_id", suffixes=("", "_direct"))
@@ -257,7 +350,7 @@ def test_data_with_tables_that_the_workflow_makes_are_refused(again):
 @pytest.mark.slow
 def test_a_network_is_trained_and_explained(tmp_path):
     models = {"network": {"network": places.TINY}}
-    workflow = read_workflow(places.place(tmp_path, models=models, features=None, monitor={"on": False}))
+    workflow = read_workflow(places.place(tmp_path, models=models, features=None, monitor={"enabled": False}))
     found = train(workflow)
     assert train(workflow).kept == ("network",) and found.entry.version == 1
     scoring = score(workflow)

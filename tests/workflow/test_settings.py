@@ -41,10 +41,10 @@ def test_defaults_and_dates_without_quotes(tmp_path):
     file.write_text(yaml.safe_dump({name: value for name, value in SETTINGS.items() if name != "monitor"}))
     found = read_workflow(file)
     assert found.score == ScoreSettings() and found.monitor == MonitorSettings() and found.measure == "auc"
-    text = file.read_text() + "score: {as_of: 2022-05-01}\nmonitor: {alpha: 0.05}\n"
+    text = file.read_text() + "score: {as_of: 2022-05-01}\nmonitor: {enabled: false, alpha: 0.05}\n"
     file.write_text(text)
     found = read_workflow(file)
-    assert found.score.as_of == "2022-05-01" and found.monitor.alpha == 0.05
+    assert found.score.as_of == "2022-05-01" and found.monitor == MonitorSettings(enabled=False, alpha=0.05)
 
 
 def test_models_take_the_shared_settings_and_their_own(tmp_path):
