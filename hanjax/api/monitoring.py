@@ -24,7 +24,7 @@ from hanjax.data.splits import TRAIN, VALIDATION, known_before, take_accounts
 from hanjax.data.tables import check
 from hanjax.errors import ConfigError, DataError, RunError
 from hanjax.monitoring.drift import DriftReport, check_drift
-from hanjax.monitoring.frames import frames_of, score_frame, segment_columns
+from hanjax.monitoring.frames import frames_of, latest_event, score_frame, segment_columns
 from hanjax.monitoring.page import monitoring_page
 from hanjax.monitoring.performance import Performance, performance_over_time
 from hanjax.monitoring.reference import LEAST_ACCOUNTS, Reference, reference_of
@@ -237,6 +237,7 @@ def monitor(
     panel = make_panel(log, config, run.encoding, cutoffs=(_first(log, config, cutoff, periods), cutoff))[0]
     scores = score_encoded(run, panel, progress=progress).accounts
     frames = frames_of(log, config, run.encoding, panel)
+    latest = latest_event(log, config, panel)
     drift = check_drift(
         reference,
         {**frames, "scores": score_frame(scores, reference.segments)},
@@ -244,6 +245,7 @@ def monitor(
         resamples=resamples,
         least=least,
         now=int(panel.samples["period"].max()) + late,
+        latest={} if latest is None else {"events": latest},
     )
     new = tuple(f"{note}." for note in panel.notes if "training never saw" in note)
     drift = drift._replace(notes=(*drift.notes, *new))

@@ -10,7 +10,7 @@ from hanjax.api import make_reference, monitor
 from hanjax.data.tables import check
 from hanjax.errors import ConfigError, RunError
 from hanjax.monitoring import Reference, exit_code, monitoring_page, performance_over_time
-from hanjax.monitoring.frames import frames_of, segment_columns
+from hanjax.monitoring.frames import frames_of, latest_event, segment_columns
 from tests import trained as shared
 from tests.monitoring.test_performance import outcomes
 
@@ -51,6 +51,15 @@ def test_tables_hold_what_was_known_at_each_cutoff():
         assert sorted(mine["activity"]) == sorted(fresh["activity"])
     people = found["individuals"].groupby(["account_id", "period"]).size()
     assert people.tolist() == accounts["n_members"].tolist()
+
+
+def test_the_latest_event_is_that_of_the_accounts_and_known():
+    log, panel = check(shared.market(), shared.CONFIG.panel), shared.panel()
+    few = panel._replace(samples=panel.samples[panel.samples["period"] <= 4].head(20))
+    events = frames()["events"]
+    mine = events[events["account_id"].isin(few.samples["account_id"]) & (events["period"] <= 4)]
+    assert latest_event(log, shared.CONFIG.panel, few) == mine["period"].max()
+    assert latest_event(log, shared.CONFIG.panel, few._replace(samples=few.samples.assign(period=0))) is None
 
 
 def test_some_rows_alone():
