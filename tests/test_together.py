@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import hanjax
+import hanjax.cli.reasons
 from hanjax.api import explain_scores, leaderboard, make_reference, monitor, segment_effects
 from hanjax.checks import check_no_future, check_split
 from hanjax.errors import DataError
@@ -132,6 +133,14 @@ def test_each_row_has_reasons_of_its_own():
         assert row["sentence"].startswith(f"{row['name']}, {region}: score")
     assert not found.long.duplicated([*unit, "aspect"]).any() and not found.inputs.duplicated([*unit, "input"]).any()
     assert "region" in found._repr_html_() and "rows of outcomes" in repr(found)
+
+
+def test_pictures_of_reasons_name_accounts_with_their_segments(tmp_path, monkeypatch):
+    assert explained().table["account_id"].duplicated().any()
+    monkeypatch.setattr("hanjax.api.explain_scores", lambda *_, **__: explained())
+    monkeypatch.setattr("hanjax.cli.reasons.chosen_run", lambda _: None)
+    hanjax.cli.reasons.explain(["run", "data", "--out", str(tmp_path)])
+    assert (tmp_path / "aspects.png").exists() and (tmp_path / "waterfall.png").exists()
 
 
 def test_crossed_segments_are_inputs_with_their_levels():
