@@ -29,6 +29,7 @@ from hanjax.monitoring.page import monitoring_page
 from hanjax.monitoring.performance import Performance, performance_over_time
 from hanjax.monitoring.reference import LEAST_ACCOUNTS, Reference, reference_of
 from hanjax.monitoring.verdict import exit_code, worst
+from hanjax.registry.entries import ENTRY
 from hanjax.tabular.run import AnyRun
 
 
@@ -129,7 +130,7 @@ def make_reference(
     Args:
         run: the model, or its folder.
         data: the tables that it was trained on, or their folder.
-        out: the folder to write to; None for the run's own, if it has one.
+        out: the folder to write to; None for the run's own, if it has one. Not that of a registered version.
         periods: how many of the last cut-offs make the reference; None for all.
         segments: text columns of the accounts whose levels are looked at apart; None for all that have few levels.
         progress: show a bar.
@@ -140,7 +141,7 @@ def make_reference(
     Raises:
         ConfigError: if the number of periods is below 1.
         DataError: if the tables are not what they should be, or hold no training account.
-        RunError: if the run cannot be read.
+        RunError: if the run cannot be read, or the folder is a registered version.
 
     Example:
         >>> import hanjax
@@ -151,6 +152,12 @@ def make_reference(
         ['accounts', 'individuals', 'events', 'scores']
     """
     run = run_of(run)
+    folder = run.folder if out is None else out
+    if folder is not None and (Path(folder) / ENTRY).exists():
+        raise RunError(
+            f"{folder} is a registered version, whose files may not change. Write the reference to another folder "
+            "(`out`), and give that to `monitor` as its `reference`; or make it before the run is registered."
+        )
     config = run.config.panel
     log = check(tables_of(data), config)
     if run.config.train.until is not None:
@@ -169,7 +176,6 @@ def make_reference(
         judged = make_panel(take_accounts(log, parts == VALIDATION), config, run.encoding, cutoffs=(begin, NEVER))[0]
     scores = score_encoded(run, judged, progress=progress)
     reference = reference_of({**frames, "scores": score_frame(scores.accounts, segments)}, segments=segments)
-    folder = run.folder if out is None else out
     if folder is not None:
         reference.write(folder)
     return reference

@@ -1,5 +1,6 @@
 """From a run and tables to the verdict: what is watched is what the model was given, and planted faults are found."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -86,6 +87,16 @@ def test_the_reference_is_made_of_the_training_accounts(reference):
     assert {period for period, _, _ in last.tables["accounts"].periods} == set(sorted(set(samples["period"]))[-2:])
     with pytest.raises(ConfigError, match="periods: expected 1 at least"):
         make_reference(run, shared.market(), periods=0)
+
+
+def test_a_registered_version_stays_as_it_is(tmp_path):
+    run = dataclasses.replace(shared.trained(), folder=tmp_path / "v0001")
+    run.folder.mkdir()
+    (run.folder / "entry.json").write_text("{}")
+    for out in (None, run.folder):
+        with pytest.raises(RunError, match=r"v0001 is a registered version.*Write the reference to another folder"):
+            make_reference(run, "nowhere", out)  # before the data are looked at
+    assert [path.name for path in run.folder.iterdir()] == ["entry.json"]
 
 
 def test_the_same_data_are_no_alarm(reference, tmp_path):
