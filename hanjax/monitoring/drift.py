@@ -59,7 +59,7 @@ class DriftReport(NamedTuple):
     def told(self) -> pd.DataFrame:
         """The findings that are warnings or alarms; of two measures of a distribution, the graver one."""
         found = self.findings[self.findings["severity"] != "ok"]
-        both = found[found["statistic"].isin((STABILITY, SHANNON))]
+        both = found.loc[found["statistic"].isin((STABILITY, SHANNON))]
         # By name, alarms come before warnings; of two that are as grave, the stability index is told.
         both = both.sort_values(["severity", "statistic"], ascending=[True, False])
         return found.drop(index=both.index[both.duplicated(["table", "column", "segment"])])
