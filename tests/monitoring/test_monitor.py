@@ -110,6 +110,51 @@ def test_the_same_data_are_no_alarm(reference, tmp_path):
     assert len(findings) == len(found.drift.findings)
 
 
+def weeks_until(tables, run, end):
+    """The samples of held-out accounts whose week has ended by then, and whether each converts."""
+    samples = shared.encoded(tables, run.encoding).samples
+    held_out = run.split.index[run.split == "test"].astype(str)
+    ended = samples["cutoff"] + pd.Timedelta(days=7) <= pd.Timestamp(end, tz="UTC")
+    samples = samples[samples["account_id"].astype(str).isin(held_out) & ended]
+    converted = samples["account_id"].map(
+        tables.accounts.drop_duplicates("account_id").set_index("account_id")["converted_at"]
+    )
+    return len(samples), int((converted < samples["cutoff"] + pd.Timedelta(days=7)).sum())
+
+
+@pytest.mark.parametrize(("as_of", "end"), [("2021-02-10", "2021-02-07"), (None, "2021-03-14")])
+def test_performance_is_that_of_the_weeks_before_the_cutoff(reference, as_of, end):
+    run, given = shared.trained(), dict(reference=reference, resamples=20)
+    windows = monitor(run, shared.market(), as_of=as_of, **given).performance.windows.query("segment == ''")
+    assert (windows["samples"].sum(), windows["conversions"].sum()) == weeks_until(shared.market(), run, end)
+    assert windows["last"].max() == pd.Timestamp(end, tz="UTC") - pd.Timedelta(days=7)
+    none = monitor(run, shared.market(), as_of="2021-01-13", **given)
+    assert none.performance is None and "was not wholly observed by 2021-01-10" in none.why_not
+
+
+@pytest.mark.parametrize("log_end", ["2021-03-11 12:00", "2021-03-13 23:47"])
+def test_a_week_in_which_the_log_ends_counts_for_nobody(reference, log_end):
+    """Of its accounts, those that convert are known, and all others may still."""
+    tables, end = shared.market(), pd.Timestamp(log_end, tz="UTC")
+    accounts = tables.accounts.drop(columns="observed_to")
+    others = ~(accounts["converted_at"] < end)
+    sold = accounts["account_id"].isin(accounts["account_id"][others].unique()[::2])
+    converted = accounts["converted_at"].mask(others & sold, end - pd.Timedelta(hours=20)).mask(others & ~sold)
+    short = tables._replace(
+        events=tables.events[tables.events["timestamp"] < end],
+        individuals=tables.individuals[tables.individuals["arrived_at"] < end],
+        accounts=accounts.assign(converted_at=converted),
+    )
+    run = dataclasses.replace(shared.trained(), split=shared.trained().split.map(lambda _: "test"))
+    found = monitor(run, short, reference=reference, resamples=20)
+    windows = found.performance.windows.query("segment == ''")
+    assert (windows["samples"].sum(), windows["conversions"].sum()) == weeks_until(short, run, "2021-03-07")
+    assert found.performance.alarms.empty and found.as_of == pd.Timestamp("2021-03-07", tz="UTC")
+    assert any(
+        "left out: the time in which they may convert was not wholly" in note for note in found.performance.notes
+    )
+
+
 def test_faults_upstream_are_alarms(reference):
     tables = shared.market()
     accounts = tables.accounts.assign(employees=1000 * tables.accounts["employees"])
