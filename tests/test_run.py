@@ -56,6 +56,7 @@ def test_every_file_that_is_documented_is_there(written):
 def test_what_is_read_back_is_what_was_trained(written):
     again = hanjax.load(written)
     assert_same_run(again, trained.trained())
+    assert again.digest == trained.trained().digest
     assert again.folder == written and again.network is trained.trained().network
     scores = [hanjax.score(run, trained.market()) for run in (again, trained.trained())]
     trained.assert_same_scores(*scores)

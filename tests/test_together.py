@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import hanjax
+import hanjax.cli.reasons
 from hanjax.api import explain_scores, leaderboard, make_reference, monitor, segment_effects
 from hanjax.checks import check_no_future, check_split
 from hanjax.errors import DataError
@@ -134,6 +135,14 @@ def test_each_row_has_reasons_of_its_own():
     assert "region" in found._repr_html_() and "rows of outcomes" in repr(found)
 
 
+def test_pictures_of_reasons_name_accounts_with_their_segments(tmp_path, monkeypatch):
+    assert explained().table["account_id"].duplicated().any()
+    monkeypatch.setattr("hanjax.api.explain_scores", lambda *_, **__: explained())
+    monkeypatch.setattr("hanjax.cli.reasons.chosen_run", lambda _: None)
+    hanjax.cli.reasons.explain(["run", "data", "--out", str(tmp_path)])
+    assert (tmp_path / "aspects.png").exists() and (tmp_path / "waterfall.png").exists()
+
+
 def test_crossed_segments_are_inputs_with_their_levels():
     names = [one.name for one in inputs_of(network().encoding) if one.kind == "segment"]
     assert names == ["segment:region", "segment:region:industry"] == explained().aspects["segment"]
@@ -194,6 +203,12 @@ def test_a_regression_knows_the_region_of_each_row_and_is_calibrated():
     assert (pairs[pairs["twice"]].groupby(["account_id", "cutoff"])["probability"].nunique() == 2).all()
 
 
+def watched(found):
+    """How many samples the performance of all counts, and conversions."""
+    windows = found.performance.windows.query("segment == ''")
+    return windows["samples"].sum(), windows["conversions"].sum()
+
+
 @pytest.mark.parametrize("model", [pytest.param(network, marks=pytest.mark.slow), regression])
 def test_either_kind_is_watched(model):
     reference = make_reference(model(), tables())
@@ -202,8 +217,22 @@ def test_either_kind_is_watched(model):
     assert {"booked", "employees"} < set(reference.tables["accounts"].columns)
     found = monitor(model(), tables(), reference=reference, resamples=20)
     assert found.as_of == last() and found.performance is not None
-    unseen = (model().parts_of(panel().samples["account_id"]) == "test") & ~np.isnan(panel().batch.label[:, 0])
-    assert found.performance.windows["samples"].sum() <= unseen.sum()
+    held_out = model().parts_of(panel().samples["account_id"]) == "test"
+    labels = panel().batch.label[held_out & ~np.isnan(panel().batch.label[:, 0]), 0]
+    assert watched(found) == (len(labels), (labels >= 0.5).sum())
+
+
+def test_what_was_not_known_at_a_date_is_not_watched():
+    date, keys = company().day(40), ["account_id", "cutoff", "region"]
+    found = monitor(regression(), tables(), as_of=date, reference=make_reference(regression(), tables()), resamples=20)
+    rows = tables().outcomes.rename(columns={"as_of": "cutoff"})[[*keys, "label", "known_at"]]
+    samples = panel().samples.merge(rows, on=keys, validate="one_to_one")
+    held_out = regression().parts_of(samples["account_id"]) == "test"
+    # Where it is not said when an outcome was known, it was with the end of its week.
+    known = pd.to_datetime(samples["known_at"], utc=True).fillna(samples["cutoff"] + pd.Timedelta(days=6)) < date
+    some = samples[held_out & known & (samples["cutoff"] < date) & samples["label"].notna()]
+    assert watched(found) == (len(some), (some["label"] >= 0.5).sum()) and len(some) < held_out.sum()
+    assert any("left out: their outcome was not known before" in note for note in found.performance.notes)
 
 
 @pytest.mark.parametrize("model", [pytest.param(network, marks=pytest.mark.slow), regression])

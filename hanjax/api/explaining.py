@@ -105,7 +105,7 @@ def explain_scores(
     check_unit(unit, [*owners, *(f"{name}_level" for name in owners)])
     kept = Reference.read(reference) if isinstance(reference, str | Path) else reference
     if kept is not None:
-        kept.check(run.fingerprint, owners)
+        kept.check(run.digest, owners)
     now, before = _rows(panel.samples["cutoff"])
     fill = fill_of(panel.batch, now, inputs) if kept is None else kept.fill
     with progress_bar(len(now) + previous * len(before), progress) as update:
@@ -118,7 +118,7 @@ def explain_scores(
     known = {name: there[:, [names.index(one) for one in own]].any(axis=1) for name, own in owners.items()}
     if kept is None:
         kept = Reference(
-            fingerprint=run.fingerprint,
+            digest=run.digest,
             cutoff=f"{panel.samples['cutoff'].max():%Y-%m-%d}",
             accounts=len(now),
             probabilities=tuple(np.sort(likely).tolist()),

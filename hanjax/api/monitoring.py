@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 
 from hanjax import __version__
 from hanjax.api.evaluating import labeled_scores, unseen_panel
 from hanjax.api.given import Data, run_of, tables_of
 from hanjax.api.scoring import score_encoded
 from hanjax.config import PanelConfig
-from hanjax.data.asked import find_asked
+from hanjax.data.asked import find_asked, known_at
 from hanjax.data.dates import observed_until, parse_date
 from hanjax.data.log import ALWAYS, NEVER, Log
 from hanjax.data.panel import calendar_of, make_panel
@@ -24,12 +25,15 @@ from hanjax.data.splits import TRAIN, VALIDATION, known_before, take_accounts
 from hanjax.data.tables import check
 from hanjax.errors import ConfigError, DataError, RunError
 from hanjax.monitoring.drift import DriftReport, check_drift
-from hanjax.monitoring.frames import frames_of, score_frame, segment_columns
+from hanjax.monitoring.frames import frames_of, latest_event, score_frame, segment_columns
 from hanjax.monitoring.page import monitoring_page
 from hanjax.monitoring.performance import Performance, performance_over_time
 from hanjax.monitoring.reference import LEAST_ACCOUNTS, Reference, reference_of
 from hanjax.monitoring.verdict import exit_code, worst
+from hanjax.registry.entries import ENTRY
+from hanjax.report.blocks import plural
 from hanjax.tabular.run import AnyRun
+from hanjax.types import Panel
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,7 @@ def make_reference(
     Args:
         run: the model, or its folder.
         data: the tables that it was trained on, or their folder.
-        out: the folder to write to; None for the run's own, if it has one.
+        out: the folder to write to; None for the run's own, if it has one. Not that of a registered version.
         periods: how many of the last cut-offs make the reference; None for all.
         segments: text columns of the accounts whose levels are looked at apart; None for all that have few levels.
         progress: show a bar.
@@ -140,7 +144,7 @@ def make_reference(
     Raises:
         ConfigError: if the number of periods is below 1.
         DataError: if the tables are not what they should be, or hold no training account.
-        RunError: if the run cannot be read.
+        RunError: if the run cannot be read, or the folder is a registered version.
 
     Example:
         >>> import hanjax
@@ -151,6 +155,12 @@ def make_reference(
         ['accounts', 'individuals', 'events', 'scores']
     """
     run = run_of(run)
+    folder = run.folder if out is None else out
+    if folder is not None and (Path(folder) / ENTRY).exists():
+        raise RunError(
+            f"{folder} is a registered version, whose files may not change. Write the reference to another folder "
+            "(`out`), and give that to `monitor` as its `reference`; or make it before the run is registered."
+        )
     config = run.config.panel
     log = check(tables_of(data), config)
     if run.config.train.until is not None:
@@ -169,7 +179,6 @@ def make_reference(
         judged = make_panel(take_accounts(log, parts == VALIDATION), config, run.encoding, cutoffs=(begin, NEVER))[0]
     scores = score_encoded(run, judged, progress=progress)
     reference = reference_of({**frames, "scores": score_frame(scores.accounts, segments)}, segments=segments)
-    folder = run.folder if out is None else out
     if folder is not None:
         reference.write(folder)
     return reference
@@ -192,8 +201,11 @@ def monitor(
     """Looks whether data and scores are still what they were in training, and how good the scores have been.
 
     Drift is looked for at the cut-off (or at the last few, where each has few rows, as with a table of outcomes), in
-    all that the model is given there, and in its scores. Performance is that on
-    what the run was not trained on, at every cut-off before it whose outcome is known.
+    all that the model is given there, and in its scores. Performance is that on what the run was not trained on, at
+    every cut-off whose outcome was decided by then: the time in which accounts may convert was wholly observed. Where
+    it is cut short, those who convert are known, and nobody of whom it is certain that they do not. So a week in which
+    the log ends, be it in its last minutes, counts as soon as the log goes on, or ``observed_to`` lies beyond the week.
+    With a table of outcomes, those count that were known (``known_at``) before the cut-off, or all if no date is given.
 
     Args:
         run: the model, or its folder.
@@ -233,10 +245,12 @@ def monitor(
     if not isinstance(reference, Reference):
         reference = Reference.read(run.folder if reference is None else reference)  # pyright: ignore
     config = run.config.panel
-    log, cutoff, late = _now(check(tables, config), config, as_of)
+    whole = check(tables, config)
+    log, cutoff, late = _now(whole, config, as_of)
     panel = make_panel(log, config, run.encoding, cutoffs=(_first(log, config, cutoff, periods), cutoff))[0]
     scores = score_encoded(run, panel, progress=progress).accounts
     frames = frames_of(log, config, run.encoding, panel)
+    latest = latest_event(log, config, panel)
     drift = check_drift(
         reference,
         {**frames, "scores": score_frame(scores, reference.segments)},
@@ -244,17 +258,25 @@ def monitor(
         resamples=resamples,
         least=least,
         now=int(panel.samples["period"].max()) + late,
+        latest={} if latest is None else {"events": latest},
     )
     new = tuple(f"{note}." for note in panel.notes if "training never saw" in note)
     drift = drift._replace(notes=(*drift.notes, *new))
     performance, why_not = None, "Outcomes were not asked for."
     if outcomes:
         try:
-            known = labeled_scores(run, unseen_panel(run, tables, as_of), progress=progress).accounts
+            unseen = unseen_panel(run, tables, as_of)
+            by = NEVER if as_of is None and whole.outcomes is not None else cutoff
+            decided, left_out = _decided(unseen, whole, config, by)
+            if not decided.any():
+                raise DataError(f"No outcome is known yet: {left_out}")
+            known = labeled_scores(run, unseen, progress=progress).accounts[decided]
             here = [name for name in reference.segments if name in known]
             performance = performance_over_time(
                 known, segments=here, false_alarms=false_alarms, resamples=max(resamples, 100)
             )  # fmt: skip
+            if not decided.all():
+                performance = performance._replace(notes=(*performance.notes, left_out))
             why_not = ""
         except DataError as nothing:
             why_not = str(nothing)
@@ -280,6 +302,22 @@ def _now(log: Log, config: PanelConfig, as_of: Any) -> tuple[Log, int, int]:
         return *observed_until(log, config, as_of), 0
     log, cutoff = observed_until(log, config, longer.dates(np.array([last + 1]))[0])
     return log, cutoff, asked - last - 1
+
+
+def _decided(panel: Panel, log: Log, config: PanelConfig, by: int) -> tuple[Bool[np.ndarray, " b"], str]:
+    """Which samples' outcomes were decided by a time, and a sentence on the others."""
+    calendar = calendar_of(log, config)
+    if log.outcomes is not None:
+        decided, why = known_at(panel, log, calendar) < by, "their outcome was not known before"
+    else:
+        running = log.converted_at == NEVER
+        by = min(by, int(log.observed_to[running if running.any() else slice(None)].max()))
+        period = calendar.period_of(pd.DatetimeIndex(panel.samples["cutoff"]).as_unit("us").asi8)
+        ends = np.append(calendar.starts, NEVER)
+        decided = ends[np.minimum(period + config.horizons[0], len(ends) - 1)] <= by
+        why = "the time in which they may convert was not wholly observed by"
+    date = pd.Timestamp(min(by, int(calendar.starts[-1])), unit="us", tz="UTC").tz_convert(config.timezone)
+    return decided, f"{plural(int((~decided).sum()), 'sample')} left out: {why} {date:%Y-%m-%d}."
 
 
 def _first(log: Log, config: PanelConfig, last: int, periods: int) -> int:

@@ -11,6 +11,7 @@ def explain(argv: Sequence[str]) -> None:
     """Writes the reasons of each account's score."""
     without_screen()
     from hanjax import api, plot
+    from hanjax.report.material import named_by
 
     about = "Says why each account has its score: what each aspect contributes, in a sentence, and what to do."
     parser = command_parser("explain", about, out="where (default: reasons in the run folder)")
@@ -28,8 +29,9 @@ def explain(argv: Sequence[str]) -> None:
     chosen = {name: getattr(arguments, name) for name in names}
     found = api.explain_scores(chosen_run(arguments), arguments.data, **chosen, progress=True)
     out = found.write(arguments.out or Path(arguments.run) / "reasons")
-    save(plot.aspects(found.long), out / "aspects.png")
-    save(plot.waterfall(found.long, found.table["account_id"].iloc[0]), out / "waterfall.png")
+    long = named_by(found.long, found.unit)
+    save(plot.aspects(long), out / "aspects.png")
+    save(plot.waterfall(long, long["account_id"].iloc[0]), out / "waterfall.png")
     print(repr(found).split("\n")[0], *found.table["sentence"].head(arguments.top), sep="\n")
     print(f"{out}: accounts.csv, aspects.csv, inputs.csv, reference.json, aspects.png, waterfall.png (of the first)")
 

@@ -32,6 +32,7 @@ from hanjax.monitoring import DriftReport, Reference, check_drift, monitoring_pa
 from hanjax.monitoring.impact import win_rate
 from hanjax.monitoring.proportions import required_sample
 from hanjax.registry import Registry, Score
+from hanjax.report.material import named_by
 from hanjax.run import Run
 from hanjax.simulation.company import Company, simulate_company, write_company
 from hanjax.tabular import Tabular
@@ -199,7 +200,7 @@ def _reasons(run: Run, tables: Tables, now: pd.Timestamp, out: Path) -> None:
     as_of = tables.outcomes["as_of"]
     found = api.explain_scores(run, tables, aspects=aspects_of(inputs), as_of=as_of[as_of <= now].max())
     found.write(out / "reasons")
-    save(plot.aspects(found.long), out / "reasons" / "aspects.png")
+    save(plot.aspects(named_by(found.long, found.unit)), out / "reasons" / "aspects.png")
     columns = ["account_id", "score", *(f"{name}_level" for name in found.aspects if f"{name}_level" in found.table)]
     _show(found.table[columns].head(5))
     for sentence in found.table["sentence"].head(3):

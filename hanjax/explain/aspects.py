@@ -13,6 +13,7 @@ import pandas as pd
 from jaxtyping import Bool
 
 from hanjax.errors import ConfigError
+from hanjax.explain.tables import START
 from hanjax.settings import check_names, check_types, require, setting
 
 MOST = 12
@@ -32,9 +33,9 @@ BY_KIND = {
 its people, and of how long it has been watched."""
 RESERVED = (
     *("account_id", "name", "cutoff", "score", "tier", "probability", "log_odds", "baseline", "starting_point"),
-    *("score_before", "changed", "changed_by", "sentence", "action"),
+    *("score_before", "changed", "changed_by", "sentence", "action", START),
 )
-"""Columns of the result, beside the aspects."""
+"""Columns of the result beside the aspects, and what stands beside them in its rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +172,7 @@ class Aspects:
         twice = sorted({name for name in names if names.count(name) > 1})
         require(not twice, "aspects", twice, "each name once")
         wrong = [name for name in (*names, self.rest) if not name or name in RESERVED or name.endswith("_level")]
-        require(not wrong, "aspects", wrong, "names other than those of columns of the result")
+        require(not wrong, "aspects", wrong, "names that the result does not use itself")
 
     @classmethod
     def of(cls, given: Any) -> "Aspects":

@@ -89,9 +89,9 @@ def coalition_log_odds(
 ) -> Float[np.ndarray, "C n"]:
     """The log-odds of samples of which each coalition of inputs alone is known.
 
-    Hidden activities leave their sequences, whose other activities move up, and their volumes; a period of which
-    nothing stays is a quiet one, and so is a window. Times between activities stay those that they were. The
-    members stay, and everything that is no input.
+    Hidden activities leave their sequences, whose other activities move up, and their volumes; a period is a quiet one
+    if nothing stays of either (volumes also count what a sequence is too short for), and so is a window. Times between
+    activities stay those that they were. The members stay, and everything that is no input.
 
     Args:
         batch: every sample, as NumPy arrays.
@@ -226,14 +226,16 @@ def without_activities(batch: Batch, stays: Bool[Array, " V"]) -> Batch:
     kept = stays[sequences] & (sequences > 0)
     order = jnp.argsort(~kept, axis=1, stable=True)
     move = lambda table: jnp.take_along_axis(jnp.where(kept, table, 0), order, axis=1)
-    windows = jnp.where(kept.any(axis=1)[batch.windows], batch.windows, 0)
-    active = windows > 0
-    fields: dict[str, Any] = {"sequences": move(sequences), "windows": windows}
+    active = kept.any(axis=1)[batch.windows]
+    fields: dict[str, Any] = {"sequences": move(sequences)}
     if batch.gaps is not None:
         fields["gaps"] = move(batch.gaps)
-    if batch.counts is not None:
-        fields["counts"] = jnp.where(stays[None], batch.counts, 0)
+    if batch.counts is not None and batch.count_windows is not None:
+        counts = jnp.where(stays[None], batch.counts, 0)
+        active |= counts.any(axis=1)[batch.count_windows]
+        fields["counts"] = counts
         fields["count_windows"] = jnp.where(active, batch.count_windows, 0)
+    fields["windows"] = jnp.where(active, batch.windows, 0)
     if batch.window_ages is not None:
         fields["window_ages"] = jnp.where(active, batch.window_ages, 0)
     quiet = ~active.any(axis=1)

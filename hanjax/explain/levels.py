@@ -28,7 +28,7 @@ class Reference:
     """What accounts are compared with, so that a score of 92 and the level High mean the same next week.
 
     Args:
-        fingerprint: of the panel that the run was trained on: contributions of another model are others.
+        digest: of the run, see ``hanjax.run.Run``: contributions of another model are others.
         cutoff: of the accounts that it was made of.
         accounts: how many they are.
         probabilities: theirs, rising.
@@ -37,7 +37,7 @@ class Reference:
         values: by input of numbers its known values, rising; of many, a thousand quantiles.
     """
 
-    fingerprint: str
+    digest: str
     cutoff: str
     accounts: int
     probabilities: tuple[float, ...]
@@ -71,17 +71,17 @@ class Reference:
                 f"{path} is missing or damaged ({error}). Explain without a reference to make one."
             ) from None
 
-    def check(self, fingerprint: str, aspects: Mapping[str, Any]) -> None:
+    def check(self, digest: str, aspects: Mapping[str, Any]) -> None:
         """Refuses to compare with another model or other aspects.
 
         Args:
-            fingerprint: of the run.
+            digest: of the run.
             aspects: those that are explained, by name.
 
         Raises:
             RunError: if the run or the aspects are others.
         """
-        if fingerprint != self.fingerprint:
+        if digest != self.digest:
             raise RunError("reference: it was made with another run. Make one with this run, by explaining without.")
         if set(aspects) != set(self.quartiles):
             raise RunError(

@@ -10,7 +10,7 @@ import pandas as pd
 from hanjax.errors import ConfigError
 from hanjax.monitoring.chance import Null, cut, divergences, exceeding, nulls, rate_deviation
 from hanjax.monitoring.columns import Column, as_numbers, as_texts, histogram, kind_of, same_kind, shown
-from hanjax.monitoring.reference import OTHERS, Reference, Table, check_frame, population, segment_of
+from hanjax.monitoring.reference import LEAST_ACCOUNTS, OTHERS, Reference, Table, check_frame, population, segment_of
 from hanjax.monitoring.verdict import SEVERITIES, Finding, worst
 from hanjax.monitoring.volume import volume_findings
 from hanjax.report.blocks import number, percent, plural
@@ -57,11 +57,12 @@ class DriftReport(NamedTuple):
 
     @property
     def told(self) -> pd.DataFrame:
-        """The findings that are warnings or alarms, without those that the other measure of a distribution says too."""
-        found, keys = self.findings[self.findings["severity"] != "ok"], ["table", "column", "segment"]
-        said = pd.MultiIndex.from_frame(found.loc[found["statistic"] == STABILITY, keys])
-        echo = (found["statistic"] == SHANNON).to_numpy() & pd.MultiIndex.from_frame(found[keys]).isin(said)
-        return found[~echo]
+        """The findings that are warnings or alarms; of two measures of a distribution, the graver one."""
+        found = self.findings[self.findings["severity"] != "ok"]
+        both = found.loc[found["statistic"].isin((STABILITY, SHANNON))]
+        # By name, alarms come before warnings; of two that are as grave, the stability index is told.
+        both = both.sort_values(["severity", "statistic"], ascending=[True, False])
+        return found.drop(index=both.index[both.duplicated(["table", "column", "segment"])])
 
     def __repr__(self) -> str:
         """How much was looked at, and every warning and alarm."""
@@ -78,6 +79,7 @@ def check_drift(
     alpha: float = 0.01,
     resamples: int = 500,
     now: int | None = None,
+    latest: Mapping[str, int] | None = None,
     least: float = 0.0,
     seed: int = 0,
 ) -> DriftReport:
@@ -100,6 +102,8 @@ def check_drift(
         alpha: the level of the alarms.
         resamples: how many times accounts are drawn.
         now: the number of the period in which this happens; None for the latest that has a row.
+        latest: by table, the period of its latest row, for tables of which the last periods alone are given here: one
+            that has no row in these may be quiet for as long as it was in training.
         least: a population stability index below which a distribution is no alarm, but a warning at most, however many
             rows show that it moved.
         seed: of the draws.
@@ -140,7 +144,7 @@ def check_drift(
             problem = "is missing" if frame is None else "has no rows"
             findings.append(Finding(name, "", "", "schema", "alarm", f"{name}: the table {problem}."))
             continue
-        findings += volume_findings(name, reference, frame, people, now)
+        findings += volume_findings(name, reference, frame, people, now, (latest or {}).get(name))
         findings += _schema(name, table, frame, reference)
         if frame.empty:
             continue
@@ -254,6 +258,7 @@ def _segments(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """All rows, and those of each segment of the reference."""
     yield "", np.arange(len(frame))
+    of = lambda segment: table.parts[segment].accounts
     for column in (column for column in reference.segments if column in frame and f"of {column}" in table.kept):
         levels = segment_of(frame, column)
         levels = levels.where(~(column + "=" + levels).isin(table.pooled), OTHERS)
@@ -263,6 +268,11 @@ def _segments(
                 notes.append(f"{name}, {segment}: training had no such segment ({plural(size, 'account')}).")
             elif size < _FEW:
                 notes.append(f"{name}, {segment}: not compared, as it has {plural(size, 'account')} now.")
+            elif (kept := len(np.unique(table.draws([], segment).accounts))) < min(LEAST_ACCOUNTS, of(segment)):
+                notes.append(
+                    f"{name}, {segment}: not compared, as the reference kept {kept} of its "
+                    f"{plural(of(segment), 'account')}."
+                )
             else:
                 yield segment, rows
     if table.pooled:

@@ -136,8 +136,7 @@ def _events(
     log: Log, calendar: Calendar, account: Int[np.ndarray, " n"], cutoff: Int[np.ndarray, " n"]
 ) -> pd.DataFrame:
     """The events that each sample's cut-off was the first to see."""
-    known = log.event_time if log.event_known is None else np.maximum(log.event_time, log.event_known)
-    of, first = log.individual_account[log.event_individual].astype(np.int64), calendar.first_cutoff_after(known)
+    of, first = _first_seen(log, calendar)
     periods = len(calendar.starts) + 1
     rows = np.isin(of * periods + first, account.astype(np.int64) * periods + cutoff)
     names = np.array(log.activities, object)
@@ -148,6 +147,30 @@ def _events(
             "activity": names[log.event_activity[rows]],
         }
     )
+
+
+def _first_seen(log: Log, calendar: Calendar) -> tuple[Int[np.ndarray, " e"], Int[np.ndarray, " e"]]:
+    """The account of each event, and the first cut-off that sees it."""
+    known = log.event_time if log.event_known is None else np.maximum(log.event_time, log.event_known)
+    return log.individual_account[log.event_individual].astype(np.int64), calendar.first_cutoff_after(known)
+
+
+def latest_event(log: Log, config: PanelConfig, panel: Panel) -> int | None:
+    """The period in which the accounts of a panel had their latest event that its last cut-off may see.
+
+    Args:
+        log: the checked log.
+        config: the data's settings.
+        panel: the samples made of the log.
+
+    Returns:
+        The number of the first cut-off that saw it, as in the ``events`` of ``frames_of``; None if there is none.
+    """
+    of, first = _first_seen(log, calendar_of(log, config))
+    seen = np.isin(of, log.account_ids.get_indexer(panel.samples["account_id"])) & (
+        first <= panel.samples["period"].max()
+    )
+    return int(first[seen].max()) if seen.any() else None
 
 
 def score_frame(scores: pd.DataFrame, segments: Sequence[str]) -> pd.DataFrame:

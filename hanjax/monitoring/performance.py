@@ -71,7 +71,9 @@ class Performance(NamedTuple):
 
 
 class _Settings(NamedTuple):
-    """What all segments share; ``budget`` is the share of years with a false alarm that one of them has."""
+    """What all segments share: ``budget`` is the share of years with a false alarm that one of them has, ``recent`` the
+    first period of which an alarm is still one.
+    """
 
     least: int
     per_year: int
@@ -81,7 +83,7 @@ class _Settings(NamedTuple):
     seed: int
     level: float
     reference: Any
-    recent: int
+    recent: Any
 
 
 def performance_over_time(
@@ -121,7 +123,8 @@ def performance_over_time(
         per_year: periods of a year; None to tell by the dates, or 52 for numbers.
         false_alarms: in which share of years there may be an alarm by chance, for each kind.
         odds: the change of the odds that the chart finds soonest.
-        recent: for how many periods an alarm is one, before it becomes a warning of the past; None for a quarter.
+        recent: for how many periods an alarm is one, before it becomes a warning of the past, counted back from the
+            last period of all samples; None for a quarter.
         resamples: how many times accounts are drawn.
         level: of the intervals.
         seed: of all draws.
@@ -168,9 +171,11 @@ def performance_over_time(
         if small:
             notes.append(f"{column}: too few conversions expected to be watched apart: {', '.join(small)}.")
     per_year = per_year or _per_year(scores[period])
+    recent = max(per_year // 4, 1) if recent is None else recent
+    latest = pd.Index(scores[period]).unique().sort_values()[-max(recent, 1) :]
     settings = _Settings(
         least, per_year, false_alarms / len(parts), odds, resamples, seed, level, reference,
-        recent=max(per_year // 4, 1) if recent is None else recent,
+        recent=latest[0],
     )  # fmt: skip
     found = [_part(name, scores.iloc[rows], period, settings) for name, rows in parts]
     windows, courses, alarms = (pd.concat(tables, ignore_index=True) for tables in zip(*found, strict=True))
@@ -266,10 +271,9 @@ def _part(segment: str, scores: pd.DataFrame, period: str, to: _Settings) -> tup
             f"{value:.3g}, beyond {charted.threshold:.3g}"
         )
         alarms.append([row.Index, f"{row.alarm} conversions", value, charted.threshold, said])
-    recent = len(names) - to.recent
     whole = lambda said: f"{segment}: {said}." if segment else f"{said[0].upper()}{said[1:]}."
     told = [
-        [segment, kind, names[at], *figures, "alarm" if at >= recent else "warning", whole(said)]
+        [segment, kind, names[at], *figures, "alarm" if names[at] >= to.recent else "warning", whole(said)]
         for at, kind, *figures, said in sorted(alarms, key=lambda alarm: alarm[:2])
     ]
     columns = ["segment", "kind", "period", "value", "threshold", "severity", "sentence"]

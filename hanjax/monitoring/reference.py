@@ -180,7 +180,8 @@ def reference_of(
         frames: by name, any tables: one row a sample, an account, a score. Without the column ``accounts``, each row
             is taken to be another account's.
         segments: columns whose levels are looked at apart, in the tables that have them; as columns themselves, in the
-            first of these tables. Levels with fewer than 30 accounts are put together.
+            first of these tables. Levels with fewer than 30 accounts are put together; of those that have 30, but not
+            among the accounts that are chosen for thresholds, distributions are not compared, and a note says so.
         accounts: the column that says whose a row is: rows of one account depend on each other.
         period: the column with the number of the row's period, in the tables that have one.
         bins: into how many quantiles numbers are put.

@@ -11,13 +11,19 @@ from hanjax.report.blocks import number, plural
 
 
 def volume_findings(
-    name: str, reference: Reference, frame: pd.DataFrame, people: Mapping[int, int], now: int
+    name: str,
+    reference: Reference,
+    frame: pd.DataFrame,
+    people: Mapping[int, int],
+    now: int,
+    latest: int | None = None,
 ) -> Iterator[Finding]:
     """What the numbers of rows by period say of a table.
 
     Rows for each account that any table has in the period are held against the same figure of the reference's periods:
     t = (x - mean) / (s sqrt(1 + 1/T)), with s their deviation, of T - 1 degrees of freedom, but at least what counts
-    have by themselves. The latest row may be as old as it ever was in the reference, seen from any period of it.
+    have by themselves. The latest row may be as old as it ever was in the reference, seen from any period of it; of a
+    table without rows, it is at least as old as all that was looked at.
 
     Args:
         name: of the table.
@@ -25,6 +31,7 @@ def volume_findings(
         frame: what it looks like.
         people: how many accounts have a row of any table now, by period.
         now: the period in which this happens.
+        latest: the period of the table's latest row, where the table holds the last periods alone; None if not known.
 
     Yields:
         Two findings at most; none of a table without periods.
@@ -36,13 +43,14 @@ def volume_findings(
         return
     rows = {period: count for period, count, _ in table.periods}
     times = [period for period, _ in reference.population if period >= table.periods[0][0]]
-    lags = [period - max(other for other in rows if other <= period) for period in times]
-    latest = int(frame[reference.period].max()) if len(frame) else None
-    lag, longest = np.inf if latest is None else now - latest, max(lags)
+    longest = max(period - max(other for other in rows if other <= period) for period in times)
+    latest = int(frame[reference.period].max()) if len(frame) else latest
     if latest is None:
+        lag = now - min(people) + 1 if people else np.inf
         said = f"{name} has no rows."
     else:
-        said = f"{name}: the latest row is {plural(int(lag), 'period')} old; in training it was {longest} at most."
+        lag = now - latest
+        said = f"{name}: the latest row is {plural(lag, 'period')} old; in training it was {longest} at most."
     yield Finding(name, "", "", "latest row", "alarm" if lag > longest else "ok", said, float(lag), threshold=longest)
     if now not in people or len(times) < 3:
         return

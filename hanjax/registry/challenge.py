@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Shaped
 
-from hanjax.errors import DataError
+from hanjax.errors import ConfigError, DataError
 from hanjax.evaluation.lift import lift_difference
 from hanjax.evaluation.trainings import Combine, compare_trainings
 from hanjax.settings import check_types, require, setting
@@ -144,8 +144,23 @@ def decide(
     )
 
 
+def moment_of(until: str) -> pd.Timestamp:
+    """A date of an entry as a time; one without a zone is in UTC.
+
+    Raises:
+        ConfigError: if it is no date.
+    """
+    try:
+        moment = pd.Timestamp(until)
+        if moment is pd.NaT:
+            raise ValueError
+    except ValueError:
+        raise ConfigError(f"until: {until!r} is not a date, such as 2024-05-01.") from None
+    return moment.tz_localize("UTC") if moment.tzinfo is None else moment
+
+
 def refuse_older(challenger: str, champion: str) -> str:
     """Why a challenger may not compete: it was trained on older data than the champion; empty if it may."""
-    if challenger and champion and challenger < champion:
+    if challenger and champion and moment_of(challenger) < moment_of(champion):
         return f"The challenger was trained on what was known before {challenger}, the champion on up to {champion}."
     return ""

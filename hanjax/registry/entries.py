@@ -28,7 +28,8 @@ class Entry(NamedTuple):
         metrics: its figures when it was registered.
         lineage: what it was made of: hashes of the gold set and of the features, and whatever else was given.
         files: the SHA-256 of every file of its run folder, but for its figures, to which an evaluation adds.
-        content: the SHA-256 over all of these: two versions with the same one are the same model.
+        content: the SHA-256 over all of these but a reference for monitoring: two versions with the same one are the
+            same model.
         folder: where the copy lies.
     """
 
@@ -123,8 +124,8 @@ def verify_entry(entry: Entry) -> None:
 
 
 def content_of(files: dict[str, str]) -> str:
-    """One hash over the hashes of files."""
-    return _digest(_canonical(files))
+    """One hash over the hashes of a run's files, whatever reference for monitoring lies beside the model."""
+    return _digest(_canonical({name: one for name, one in files.items() if not name.startswith("reference.")}))
 
 
 def _digest(content: bytes) -> str:

@@ -10,11 +10,11 @@ import pandas as pd
 
 from hanjax.errors import ConfigError, RunError
 from hanjax.registry.catalog import Score, with_score
+from hanjax.registry.challenge import moment_of
 from hanjax.registry.entries import FIGURES, Entry, content_of, read_entry, run_files, verify_entry, write_entry
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 _ALIASES, _SCORES = "aliases.json", "scores.json"
-_REVERTED = "reverted from version "
 
 
 class Registry:
@@ -61,14 +61,15 @@ class Registry:
             name: of the model: letters, digits, dots, dashes and underscores.
             problem: what it predicts; see ``hanjax.registry.RULES``.
             owner: whom to ask.
-            until: before which date what it was trained on was known, as ISO 8601; by default the run's own ``until``.
+            until: before which date what it was trained on was known, such as 2024-05-01; by default the run's own
+                ``until``.
             lineage: what it was made of, such as ``{"gold": hash, "features": {name: hash}}``; JSON must hold it.
 
         Returns:
             The entry: champion if it is the first of its name, else challenger.
 
         Raises:
-            ConfigError: if the name cannot be a folder's, or the problem or the owner is empty.
+            ConfigError: if the name cannot be a folder's, the problem or the owner is empty, or ``until`` is no date.
             RunError: if the folder holds no finished run, or the same content is registered already.
         """
         if not name or any(not (c.isalnum() or c in "._-") for c in name) or name.startswith("."):
@@ -90,6 +91,8 @@ class Registry:
             until = until or config.get("train", {}).get("until") or ""
         except (ValueError, AttributeError) as error:
             raise RunError(f"{run} is damaged ({error}). Train anew.") from error
+        if until:
+            moment_of(until)  # raises if it is no date
         version = 1 + max((entry.version for entry in before), default=0)
         entry = Entry(
             name=name,
@@ -107,7 +110,7 @@ class Registry:
         )
         write_entry(source, entry)
         alias = CHALLENGER if before else CHAMPION
-        self._point(name, alias, version, "registered")
+        self._point(name, alias, version, reason="registered")
         return entry
 
     def entries(self, name: str | None = None) -> list[Entry]:
@@ -197,9 +200,9 @@ class Registry:
             RunError: if there is no such version, or it was changed since it was registered.
         """
         entry = self.entry(name, CHALLENGER if version is None else version)
-        self._point(name, CHAMPION, entry.version, reason)
+        self._point(name, CHAMPION, entry.version, reason=reason)
         if self.aliases(name).get(CHALLENGER) == entry.version:
-            self._point(name, CHALLENGER, 0, "promoted")
+            self._point(name, CHALLENGER, 0, reason="promoted")
         return entry
 
     def refuse(self, name: str, version: int, *, reason: str) -> Entry:
@@ -214,26 +217,30 @@ class Registry:
             RunError: if there is no such version, or it was changed since it was registered.
         """
         entry, waiting = self.entry(name, version), self.aliases(name).get(CHALLENGER)
-        self._point(name, CHALLENGER, 0, f"version {version} was refused: {reason}")
+        self._point(name, CHALLENGER, 0, reason=f"version {version} was refused: {reason}")
         if waiting not in (None, version):
-            self._point(name, CHALLENGER, waiting, "another one was refused")
+            self._point(name, CHALLENGER, waiting, reason="another one was refused")
         return entry
 
     def revert(self, name: str, *, reason: str) -> Entry:
         """Makes the champion before this one champion again; done twice, the one before that.
 
+        In the history, nobody is champion (0) before the earlier one is so again.
+
         Raises:
             RunError: if there was none.
         """
         reigns: list[int] = []
-        for at in self.history(name):
-            if at["alias"] == CHAMPION:
-                undone = len(reigns) > 1 and at["reason"].startswith(_REVERTED)
-                reigns = reigns[:-1] if undone else [*reigns, at["version"]]
+        for version in (at["version"] for at in self.history(name) if at["alias"] == CHAMPION):
+            if not version:  # nobody any more: a reign was taken back
+                del reigns[-1:]
+            elif reigns[-1:] != [version]:  # who is champion already begins no other reign
+                reigns.append(version)
         if len(reigns) < 2:
             raise RunError(f"{self.folder}: {name!r} had no champion before this one to go back to.")
         entry = self.entry(name, reigns[-2])
-        self._point(name, CHAMPION, entry.version, f"{_REVERTED}{reigns[-1]}: {reason}")
+        told = f"reverted from version {reigns[-1]}: {reason}"
+        self._point(name, CHAMPION, 0, entry.version, reason=told)
         return entry
 
     def scores(self) -> pd.DataFrame:
@@ -274,9 +281,10 @@ class Registry:
     def _scores(self) -> list[Score]:
         return [Score(**stored) for stored in _read(self.folder / _SCORES, Score._fields)]
 
-    def _point(self, name: str, alias: str, version: int, reason: str) -> None:
-        change = {"alias": alias, "version": version, "at": _now(), "reason": reason}
-        _write(self.folder / name / _ALIASES, [*self.history(name), change])
+    def _point(self, name: str, alias: str, *versions: int, reason: str) -> None:
+        """Points an alias to a version; to several one after the other, in one writing."""
+        changes = [{"alias": alias, "version": version, "at": _now(), "reason": reason} for version in versions]
+        _write(self.folder / name / _ALIASES, [*self.history(name), *changes])
 
 
 def _now() -> str:

@@ -11,6 +11,7 @@ checkpoints/      what training resumes from
 """
 
 import dataclasses
+import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from hanjax.nn.ensemble import ensemble
 from hanjax.nn.functional import Network, Params, network
 from hanjax.nn.sizes import Sizes
 from hanjax.notebook import html_of
-from hanjax.run.base import FORMATS, BaseRun, reading
+from hanjax.run.base import FORMATS, BaseRun, as_json, reading
 
 FORMAT = FORMATS[0]
 """Raised whenever a folder written before can no longer be read."""
@@ -87,6 +88,15 @@ class Run(BaseRun):
     def trainings(self) -> int:
         """How many networks there are."""
         return self.config.train.ensemble
+
+    @property
+    def digest(self) -> str:
+        """A hash of all that scores hang on: data, settings, class weight, parameters and calibrations."""
+        calibrations = [one.to_dict() for one in self.calibrations or ()]
+        found = hashlib.sha256(as_json([self.fingerprint, self.config.to_dict(), self.positive_weight, calibrations]))
+        for path, leaf in sorted(_leaves(self.params or {}), key=lambda pair: pair[0]):
+            found.update(f"{path} {leaf.dtype} {leaf.shape}".encode() + np.ascontiguousarray(leaf).tobytes())
+        return found.hexdigest()
 
     def __repr__(self) -> str:
         """Says what was trained on how much, and how well it does."""

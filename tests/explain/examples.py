@@ -60,15 +60,15 @@ def log_odds(batch, row, inputs, known, fill, net, params):
         for p in range(w):
             old = batch.windows[window, p]
             kept = [i for i in range(length) if batch.sequences[old, i] and batch.sequences[old, i] not in gone]
-            if kept:
+            counts = [0 if i in gone else n for i, n in enumerate(batch.counts[batch.count_windows[window, p]])]
+            if kept or any(counts):
                 new = 1 + place * w + p
                 member_windows[0, place] = place + 1
                 tables["windows"][place + 1, p] = new
                 tables["window_ages"][place + 1, p] = batch.window_ages[window, p]
                 for name in ("sequences", "gaps"):
                     tables[name][new, : len(kept)] = getattr(batch, name)[old][kept]
-                for activity, count in enumerate(batch.counts[batch.count_windows[window, p]]):
-                    tables["counts"][new, activity] = 0 if activity in gone else count
+                tables["counts"][new] = counts
     accounts = np.stack([np.zeros(batch.accounts.shape[1]), batch.accounts[batch.account[row]]]).astype(np.float32)
     samples = {name: getattr(batch, name)[[row]].copy() for name in ("account_numbers", "member_numbers")}
     fields = {**tables, "accounts": accounts, **samples}

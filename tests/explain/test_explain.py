@@ -3,6 +3,7 @@
 import dataclasses
 from functools import cache
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -173,6 +174,15 @@ def test_with_a_calibration_the_log_odds_are_those_before_it():
     np.testing.assert_allclose(found["log_odds"], explained().table["log_odds"], atol=1e-6)
     p = found["probability"]
     np.testing.assert_allclose(np.log(p / (1 - p)), 0.5 * found["log_odds"] - 1, atol=1e-5)
+
+
+def test_a_reference_of_another_model_of_the_same_data_is_refused():
+    run, kept = trained.trained(), explained().reference
+    params = jax.tree.map(lambda leaf: leaf + 0.01, run.params)
+    calibrations = (Calibration("platt", slope=0.5),)
+    for other in (dict(params=params), dict(calibrations=calibrations), dict(positive_weight=2.0)):
+        with pytest.raises(RunError, match="made with another run"):
+            explain_scores(dataclasses.replace(run, **other), trained.market(), aspects=ASPECTS, reference=kept)
 
 
 def test_what_cannot_be_is_an_error():

@@ -3,16 +3,20 @@
 import itertools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 
-from hanjax.config import ModelConfig
+import hanjax
+from hanjax.config import ModelConfig, PanelConfig
 from hanjax.explain import game
 from hanjax.explain.aspects import Aspects
-from hanjax.explain.game import coalition_log_odds, fill_of, play
+from hanjax.explain.game import coalition_log_odds, fill_of, play, without_activities
 from hanjax.nn import Sizes, ensemble, network
 from hanjax.scoring.influence import average_log_odds, shapley_values
 from hanjax.scoring.scores import score_panel
+from tests.data.small import small
 from tests.explain.examples import W, log_odds, world
 from tests.nn.examples import drawn
 
@@ -31,17 +35,43 @@ def rows_of(panel, n=3):
     return np.flatnonzero(panel.samples["n_members"].to_numpy() > 1)[-n:]
 
 
-def test_every_coalition_of_inputs_is_what_tables_made_anew_give():
+@pytest.mark.parametrize("kept", [4, 1])
+def test_every_coalition_of_inputs_is_what_tables_made_anew_give(kept):
+    """Also where sequences are too short for most of what the volumes count."""
     panel, _, inputs, net, params = world()
+    batch = panel.batch._replace(sequences=np.where(np.arange(4) < kept, panel.batch.sequences, 0))
     rows, random = rows_of(panel), np.random.default_rng(0)
-    fill = fill_of(panel.batch, rows, inputs)
+    fill = fill_of(batch, rows, inputs)
     coalitions = random.random((40, len(inputs))) < np.linspace(0, 1, 40)[:, None]
-    arguments = (panel.batch, net, params, rows, inputs, coalitions, fill)
+    arguments = (batch, net, params, rows, inputs, coalitions, fill)
     found = coalition_log_odds(*arguments, positive_weight=W)
     at = [0, 7, 15, 22, 30, 39]
-    expected = [[log_odds(panel.batch, r, inputs, coalitions[c], fill, net, params) for r in rows] for c in at]
+    expected = [[log_odds(batch, r, inputs, coalitions[c], fill, net, params) for r in rows] for c in at]
     np.testing.assert_allclose(found[at], expected, atol=1e-5)
     assert np.abs(found - found[-1]).max() > 0.01
+
+
+def test_what_a_sequence_is_too_short_for_stays_in_the_volumes():
+    """A week of call, call and four visits, of which the sequence holds the visits: without these, there were calls."""
+    week = pd.DataFrame({"activity": ["call", "call", "visit", "visit", "visit", "visit"]})
+    week = week.assign(account_id=10, individual_id=1, timestamp=[f"2024-01-09T1{i}:00:00Z" for i in range(6)])
+    other = week.iloc[[2]].assign(timestamp="2024-01-16T10:00:00Z")
+    config = PanelConfig(max_activities=4, window=2, volumes=True)
+    panel = hanjax.encode(small(events=pd.concat([week, other])), config)
+    now = panel.samples.index[(panel.samples["account_id"] == 10) & (panel.samples["cutoff"] == "2024-01-21")].item()
+    place = panel.individual_ids[panel.member_ids[now]].tolist().index(1)
+    call, visit = 2, 3  # the first ids, by name
+
+    def held(*stay):
+        batch = without_activities(panel.batch, jnp.isin(jnp.arange(4), jnp.array(stay, int)))
+        window = batch.member_windows[now, place]
+        weeks, volumes = batch.windows[window], batch.count_windows[window]
+        return (weeks > 0).tolist(), batch.sequences[weeks].tolist(), batch.counts[volumes][:, 2:].tolist()
+
+    assert held(call, visit) == ([True, True], [[visit] * 4, [visit, 0, 0, 0]], [[2, 4], [0, 1]])
+    assert held(call) == ([True, False], [[0] * 4, [0] * 4], [[2, 0], [0, 0]])
+    assert held(visit) == ([True, True], [[visit] * 4, [visit, 0, 0, 0]], [[0, 4], [0, 1]])
+    assert held() == ([False, False], [[0] * 4, [0] * 4], [[0, 0], [0, 0]])
 
 
 def test_contributions_are_the_means_over_all_orders():

@@ -50,7 +50,7 @@ def test_a_distribution_keeps_all_of_few_values_and_quantiles_of_many():
 
 def reference():
     return Reference(
-        fingerprint="f", cutoff="2024-01-01", accounts=2, probabilities=(0.1, 0.2),
+        digest="f", cutoff="2024-01-01", accounts=2, probabilities=(0.1, 0.2),
         quartiles={"usage": (0.0, 0.1, 0.2), "empty": None}, fill={"account:employees": (0.0, 0.25)},
         values={"account:employees": (1.0, 2.0)},
     )  # fmt: skip

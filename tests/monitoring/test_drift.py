@@ -10,8 +10,9 @@ from scipy import stats
 from hanjax.errors import ConfigError, DataError
 from hanjax.evaluation.drift import jensen_shannon, population_stability
 from hanjax.monitoring import check_drift, exit_code, reference_of
+from hanjax.monitoring import reference as reference_module
 from hanjax.monitoring.chance import exceeding
-from hanjax.monitoring.drift import SHANNON, STABILITY
+from hanjax.monitoring.drift import SHANNON, STABILITY, DriftReport
 from tests.monitoring.examples import table
 
 REFERENCE = reference_of({"accounts": table(300, 6)}, segments=["region"])
@@ -162,6 +163,21 @@ def test_a_feed_of_every_third_period_may_be_late():
     assert not report.ok
 
 
+def test_a_quiet_period_like_those_of_training_is_no_alarm():
+    """Nothing comes at weekends, and a Monday looks back on a Sunday alone."""
+    whole, usage = table(40, 14), table(40, 14).query("period % 7 < 5")
+    reference = reference_of({"accounts": whole, "usage": usage})
+    sunday = whole[whole["period"] == 6].assign(period=20)
+    look = lambda **latest: (
+        check_drift(reference, {"accounts": sunday, "usage": usage[:0]}, resamples=20, latest=latest)
+        .findings.query("table == 'usage' and statistic == 'latest row'")
+        .iloc[0]
+    )
+    quiet, known, dead = look(), look(usage=18), look(usage=17)
+    assert (quiet["severity"], quiet["value"], quiet["threshold"]) == ("ok", 1, 2)
+    assert (known["severity"], known["value"]) == ("ok", 2) and (dead["severity"], dead["value"]) == ("alarm", 3)
+
+
 def test_a_feed_that_brings_half_of_its_rows():
     reference = reference_of({"accounts": table(300, 12), "usage": table(300, 12).query("visits > 0")})
     usage = now().query("visits > 0")
@@ -204,6 +220,36 @@ def test_many_rows_show_what_does_not_matter():
     calm = check(frame, least=0.2)
     assert told["severity"] == "alarm" and told["value"] < 0.2
     assert severity(calm, "budget", STABILITY)["severity"] == "warning" and calm.ok
+
+
+@pytest.mark.parametrize("grave", [STABILITY, SHANNON])
+def test_of_two_measures_the_graver_one_is_told(grave):
+    rows = (
+        [(STABILITY, "alarm"), (SHANNON, "warning")]
+        if grave == STABILITY
+        else [(SHANNON, "alarm"), (STABILITY, "warning")]
+    )
+    rows = [*rows, (STABILITY, "ok"), (SHANNON, "ok")]
+    findings = pd.DataFrame(rows, columns=["statistic", "severity"])
+    findings = findings.assign(table="t", column=["a", "a", "b", "b"], segment="", sentence=findings["statistic"])
+    report = DriftReport(findings, pd.DataFrame(), 0.01)
+    assert report.severity == "alarm" and report.alarms == [grave] == report.told["statistic"].tolist()
+    equal = DriftReport(
+        findings[::-1].replace({"ok": "warning", "alarm": "warning"}).reset_index(drop=True), pd.DataFrame(), 0.01
+    )
+    assert equal.told["statistic"].tolist() == [STABILITY, STABILITY]
+
+
+@pytest.mark.parametrize("kept", [5, 60, 340])
+def test_segments_of_which_too_few_accounts_are_kept_are_not_compared(kept, monkeypatch):
+    monkeypatch.setattr(reference_module, "_ACCOUNTS", kept)
+    before = pd.concat([table(300, 2), table(40, 2, seed=7).assign(region="MALTA")])
+    after = pd.concat([now(), now(seed=8, accounts=20).assign(region="MALTA")])
+    report = check(after, reference_of({"accounts": before}, segments=["region"]))
+    compared = "region=MALTA" in set(report.findings["segment"])
+    assert report.ok and compared == (kept == 340)
+    told = [note for note in report.notes if "region=MALTA: not compared, as the reference kept" in note]
+    assert len(told) == (not compared) and all("of its 40 accounts" in note for note in told)
 
 
 def test_small_and_new_segments_are_said():

@@ -1,5 +1,6 @@
 """From a run and tables to the verdict: what is watched is what the model was given, and planted faults are found."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,7 +11,7 @@ from hanjax.api import make_reference, monitor
 from hanjax.data.tables import check
 from hanjax.errors import ConfigError, RunError
 from hanjax.monitoring import Reference, exit_code, monitoring_page, performance_over_time
-from hanjax.monitoring.frames import frames_of, segment_columns
+from hanjax.monitoring.frames import frames_of, latest_event, segment_columns
 from tests import trained as shared
 from tests.monitoring.test_performance import outcomes
 
@@ -53,6 +54,15 @@ def test_tables_hold_what_was_known_at_each_cutoff():
     assert people.tolist() == accounts["n_members"].tolist()
 
 
+def test_the_latest_event_is_that_of_the_accounts_and_known():
+    log, panel = check(shared.market(), shared.CONFIG.panel), shared.panel()
+    few = panel._replace(samples=panel.samples[panel.samples["period"] <= 4].head(20))
+    events = frames()["events"]
+    mine = events[events["account_id"].isin(few.samples["account_id"]) & (events["period"] <= 4)]
+    assert latest_event(log, shared.CONFIG.panel, few) == mine["period"].max()
+    assert latest_event(log, shared.CONFIG.panel, few._replace(samples=few.samples.assign(period=0))) is None
+
+
 def test_some_rows_alone():
     rows = shared.panel().samples["period"].to_numpy() == 5
     whole, some = frames(), frames(rows)
@@ -79,6 +89,16 @@ def test_the_reference_is_made_of_the_training_accounts(reference):
         make_reference(run, shared.market(), periods=0)
 
 
+def test_a_registered_version_stays_as_it_is(tmp_path):
+    run = dataclasses.replace(shared.trained(), folder=tmp_path / "v0001")
+    run.folder.mkdir()
+    (run.folder / "entry.json").write_text("{}")
+    for out in (None, run.folder):
+        with pytest.raises(RunError, match=r"v0001 is a registered version.*Write the reference to another folder"):
+            make_reference(run, "nowhere", out)  # before the data are looked at
+    assert [path.name for path in run.folder.iterdir()] == ["entry.json"]
+
+
 def test_the_same_data_are_no_alarm(reference, tmp_path):
     found = monitor(shared.trained(), shared.market(), as_of="2021-02-10", reference=reference, resamples=100)
     assert found.drift.ok and found.ok and exit_code(found) == 0, found
@@ -88,6 +108,51 @@ def test_the_same_data_are_no_alarm(reference, tmp_path):
     assert json.loads((tmp_path / "out" / "verdict.json").read_text())["exit_code"] == 0
     findings = pd.read_csv(tmp_path / "out" / "findings.csv")
     assert len(findings) == len(found.drift.findings)
+
+
+def weeks_until(tables, run, end):
+    """The samples of held-out accounts whose week has ended by then, and whether each converts."""
+    samples = shared.encoded(tables, run.encoding).samples
+    held_out = run.split.index[run.split == "test"].astype(str)
+    ended = samples["cutoff"] + pd.Timedelta(days=7) <= pd.Timestamp(end, tz="UTC")
+    samples = samples[samples["account_id"].astype(str).isin(held_out) & ended]
+    converted = samples["account_id"].map(
+        tables.accounts.drop_duplicates("account_id").set_index("account_id")["converted_at"]
+    )
+    return len(samples), int((converted < samples["cutoff"] + pd.Timedelta(days=7)).sum())
+
+
+@pytest.mark.parametrize(("as_of", "end"), [("2021-02-10", "2021-02-07"), (None, "2021-03-14")])
+def test_performance_is_that_of_the_weeks_before_the_cutoff(reference, as_of, end):
+    run, given = shared.trained(), dict(reference=reference, resamples=20)
+    windows = monitor(run, shared.market(), as_of=as_of, **given).performance.windows.query("segment == ''")
+    assert (windows["samples"].sum(), windows["conversions"].sum()) == weeks_until(shared.market(), run, end)
+    assert windows["last"].max() == pd.Timestamp(end, tz="UTC") - pd.Timedelta(days=7)
+    none = monitor(run, shared.market(), as_of="2021-01-13", **given)
+    assert none.performance is None and "was not wholly observed by 2021-01-10" in none.why_not
+
+
+@pytest.mark.parametrize("log_end", ["2021-03-11 12:00", "2021-03-13 23:47"])
+def test_a_week_in_which_the_log_ends_counts_for_nobody(reference, log_end):
+    """Of its accounts, those that convert are known, and all others may still."""
+    tables, end = shared.market(), pd.Timestamp(log_end, tz="UTC")
+    accounts = tables.accounts.drop(columns="observed_to")
+    others = ~(accounts["converted_at"] < end)
+    sold = accounts["account_id"].isin(accounts["account_id"][others].unique()[::2])
+    converted = accounts["converted_at"].mask(others & sold, end - pd.Timedelta(hours=20)).mask(others & ~sold)
+    short = tables._replace(
+        events=tables.events[tables.events["timestamp"] < end],
+        individuals=tables.individuals[tables.individuals["arrived_at"] < end],
+        accounts=accounts.assign(converted_at=converted),
+    )
+    run = dataclasses.replace(shared.trained(), split=shared.trained().split.map(lambda _: "test"))
+    found = monitor(run, short, reference=reference, resamples=20)
+    windows = found.performance.windows.query("segment == ''")
+    assert (windows["samples"].sum(), windows["conversions"].sum()) == weeks_until(short, run, "2021-03-07")
+    assert found.performance.alarms.empty and found.as_of == pd.Timestamp("2021-03-07", tz="UTC")
+    assert any(
+        "left out: the time in which they may convert was not wholly" in note for note in found.performance.notes
+    )
 
 
 def test_faults_upstream_are_alarms(reference):

@@ -157,6 +157,19 @@ def test_an_alarm_of_the_past_is_a_warning():
     assert exit_code(found) == 0 and exit_code(found, strict=True) == 3
 
 
+def test_an_alarm_of_a_segment_that_ended_is_one_of_the_past():
+    table = outcomes(weeks=40, accounts=100, shift=1.2, begin=10)
+    random = np.random.default_rng(3)
+    true = table["region"] == "EMEA"
+    table.loc[true, "label"] = random.binomial(1, table.loc[true, "probability"])
+    table = table[true | (table["cutoff"] < WEEKS[16])]
+    found = performance_over_time(table, segments=["region"], resamples=100).alarms
+    ended = found[found["segment"] == "region=APAC"]
+    assert len(ended) and set(ended["severity"]) == {"warning"}
+    recent = performance_over_time(table, segments=["region"], resamples=100, recent=30).alarms
+    assert "alarm" in set(recent.loc[recent["segment"] == "region=APAC", "severity"])
+
+
 def alarmed(worlds):
     tables = (outcomes(weeks=52, accounts=60, seed=world) for world in range(worlds))
     return np.mean([len(performance_over_time(table, resamples=300).alarms) > 0 for table in tables])

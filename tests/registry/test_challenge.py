@@ -5,6 +5,7 @@ import pytest
 
 from hanjax.errors import ConfigError, DataError
 from hanjax.registry import RULES, Rule, decide
+from hanjax.registry.challenge import refuse_older
 
 
 def drawn(seed, n=600, *, strength=1.0, noise=(0.5, 0.5)):
@@ -51,6 +52,21 @@ def test_several_networks_make_it_less_sure():
         wide["better"] == pytest.approx(narrow["better"])
         and wide["high"] - wide["low"] > narrow["high"] - narrow["low"]
     )
+
+
+@pytest.mark.parametrize(
+    ("challenger", "champion", "refused"),
+    [
+        ("2024-9-30", "2024-10-15", True),
+        ("2024-10-15", "2024-9-30", False),
+        ("2024-10-15", "2024-10-15 00:00", False),
+        ("2024-10-15T00:00+02:00", "2024-10-15", True),
+        ("", "2024-10-15", False),
+        ("2024-10-15", "", False),
+    ],
+)
+def test_a_challenger_of_older_data_is_refused_by_date_and_not_by_text(challenger, champion, refused):
+    assert bool(refuse_older(challenger, champion)) == refused
 
 
 def test_what_cannot_be_decided():

@@ -58,13 +58,40 @@ def test_promote_and_revert(registry):
     registry.promote("aps", 2, reason="again")
     assert registry.revert("aps", reason="worse again").version == 1
     reasons = [at["reason"] for at in registry.history("aps") if at["alias"] == "champion"]
-    assert reasons[1] == "better on newer data" and reasons[3] == "reverted from version 2: it was worse"
+    assert reasons[1] == "better on newer data" and reasons[3] == reasons[4] == "reverted from version 2: it was worse"
+
+
+def test_a_reign_ends_by_a_revert_and_begins_with_another_champion(registry):
+    registry.promote("aps", 2, reason="better")
+    registry.promote("aps", 2, reason="better, said twice")
+    assert registry.revert("aps", reason="worse").version == 1
+    registry.promote("aps", 3, reason="reverted from version 2: by hand")
+    registry.promote("aps", 1, reason="reverted from version 3: by hand")
+    assert registry.revert("aps", reason="no").version == 3
+    assert registry.revert("aps", reason="no").version == 1
+    with pytest.raises(RunError, match="no champion before"):
+        registry.revert("aps", reason="once more")
 
 
 def test_the_same_model_is_not_registered_twice(registry, tmp_path):
     make_run(tmp_path / "again", weight="2", until="2022-01-01", auc=0.7)  # figures are not the model
     with pytest.raises(RunError, match="is version 2 of 'aps' already"):
         registry.register(tmp_path / "again", "aps", problem="account propensity", owner="Ann")
+
+
+def test_a_reference_belongs_to_a_version_but_is_not_the_model(registry, tmp_path):
+    again = make_run(tmp_path / "again", weight="2", until="2022-01-01")
+    (again / "reference.json").write_text("{}")
+    (again / "reference.scores.parquet").write_text("rows")
+    with pytest.raises(RunError, match="is version 2 of 'aps' already"):
+        registry.register(again, "aps", problem="account propensity", owner="Ann")
+    entry = registry.register(again, "other", problem="account propensity", owner="Ann")
+    assert {"reference.json", "reference.scores.parquet"} < set(entry.files)
+    assert entry.content == registry.entry("aps", 2).content
+    os.chmod(entry.folder / "reference.scores.parquet", 0o644)
+    (entry.folder / "reference.scores.parquet").write_text("other rows")
+    with pytest.raises(RunError, match="reference.scores.parquet was changed"):
+        registry.verify()
 
 
 @pytest.mark.parametrize("fault", ["model.npz", "config.json", "missing", "added", "entry.json", "no json"])
@@ -97,6 +124,9 @@ def test_what_cannot_be_registered(registry, tmp_path):
         registry.register(tmp_path / "1", "../aps", problem="account propensity", owner="Ann")
     with pytest.raises(ConfigError, match="owner"):
         registry.register(tmp_path / "1", "other", problem="account propensity", owner=" ")
+    for until in ("last week", "NaT", "2024-13-01"):
+        with pytest.raises(ConfigError, match="until: .* is not a date, such as 2024-05-01"):
+            registry.register(tmp_path / "1", "other", problem="account propensity", owner="Ann", until=until)
     with pytest.raises(RunError, match="no model is called 'ups'; there are \\['aps'\\]"):
         registry.path("ups")
     with pytest.raises(RunError, match="no version 7"):
