@@ -218,6 +218,7 @@ def test_simulate_writes_a_market(tmp_path, capsys):
 PARTS = ["evaluation", "market", "plots", "profile.txt", "report.html", "run", "scores"]
 
 
+@pytest.mark.slow
 def test_the_demo_goes_the_whole_way_and_goes_on_after_an_interruption(place, tmp_path, monkeypatch, capsys):
     asked = []
 

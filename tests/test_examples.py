@@ -11,12 +11,8 @@ ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
 
 
-@pytest.mark.parametrize(
-    "script",
-    # Half a minute, and what it shows is what tests/test_population.py tests.
-    [pytest.param(path, marks=[pytest.mark.slow] if path.stem == "hundred_models" else []) for path in SCRIPTS],
-    ids=lambda path: path.stem,
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_example_runs(script, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(script), "--quick"]
