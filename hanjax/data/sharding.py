@@ -123,7 +123,7 @@ class _Job(NamedTuple):
     """What every pass needs to know.
 
     Args:
-        work: where checked parts are stored meanwhile.
+        work: where checked parts are stored meanwhile, and shards whose numbers are not scaled yet.
         out: where shards are written.
         config: the data's settings.
         until: what became known from this time on does not count; None if all does.
@@ -172,14 +172,17 @@ def _encode_all(
     fits = fitted.as_of is None
     plain = dataclasses.replace(unscaled(fitted, panel), segments=()) if fits else fitted
     factors = fitted.segments if fits else None
-    encoded = each(partial(_encode, job=job, calendar=calendar, encoding=plain, factors=factors), count)
+    finishes = fits and bool(plain.as_of or plain.of_members or factors)
+    # What is to be finished is written elsewhere: a task that is run again must find what it read the first time.
+    writing = job._replace(out=work) if finishes else job
+    encoded = each(partial(_encode, job=writing, calendar=calendar, encoding=plain, factors=factors), count)
     shards = [part.shard for part in encoded]
     if factors is not None:
         accounts, members = (join_columns([getattr(part, of) for part in encoded]) for of in ("accounts", "members"))
         levels = zip(*(part.levels for part in encoded), strict=True)
         segments = tuple(fitted_factor(factor, seen) for factor, seen in zip(factors, levels, strict=True))
         fitted = dataclasses.replace(scales_as_of(fitted, panel, accounts, members), segments=segments)
-        if accounts or members or factors:
+        if finishes:
             shards = each(partial(_finish, job=job, encoding=fitted), count)
     left_out = sum_left_out([row for part in encoded for row in part.left_out])
     if not any(shard.samples for shard in shards):
@@ -346,8 +349,8 @@ def _encode(
 
 
 def _finish(number: int, *, job: _Job, encoding: Encoding) -> Shard:
-    """Scales the numbers of a shard, looks up its segments, and writes it anew."""
-    panel = scale_as_of(read_shard(job.out, number), encoding)
+    """Scales the numbers of a shard, looks up its segments, and writes it where it belongs."""
+    panel = scale_as_of(read_shard(job.work, number), encoding)
     segments, _, notes = find_segments(encoding, panel.samples)
     panel = panel._replace(batch=panel.batch._replace(segments=segments), notes=(*panel.notes, *notes))
     return write_shard(panel, job.out, number)

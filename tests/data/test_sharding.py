@@ -86,6 +86,19 @@ def test_columns_of_text_are_so_in_all_parts(tmp_path):
         encode_parts(parts, out=tmp_path, config=PANEL)
 
 
+def test_a_pass_over_a_part_may_be_made_again(tmp_path):
+    """As Spark does with a task whose worker was lost."""
+    tables = trained.market()._replace(outcomes=asked())
+    config = trained.CONFIG.replace(segments=("region",), account_numbers=("activities",))
+
+    def twice(function, count):
+        return [function(number) for number in [*range(count), *range(count)]][count:]
+
+    again = encode_parts(dealt(tables, 2), out=tmp_path / "again", config=config, each=twice)
+    once = encode_parts(dealt(tables, 2), out=tmp_path / "once", config=config)
+    assert again.fingerprint == once.fingerprint
+
+
 def test_with_a_given_encoding_it_is_the_same_to_the_bit(tmp_path):
     encoding = trained.trained().encoding
     shards = encode_parts(dealt(trained.market(), 4), out=tmp_path, config=trained.CONFIG.panel, encoding=encoding)
