@@ -293,8 +293,9 @@ def _columns(table: pd.DataFrame) -> tuple[Column, ...]:
 
 
 def join_columns(parts: Sequence[tuple[Column, ...]]) -> list[Column]:
-    """Columns of which each part holds some rows, as a whole."""
-    return [reduce(Column.with_that_of, of_each) for of_each in zip(*parts, strict=True)]
+    """Columns of which each part holds some rows, as a whole, in the order of the first part."""
+    named = [{column.name: column for column in part} for part in parts]
+    return [reduce(Column.with_that_of, (part[name] for part in named)) for name in (named[0] if named else ())]
 
 
 def _scales(parts: Sequence[tuple[Column, ...]]) -> tuple[Scale, ...]:

@@ -156,8 +156,8 @@ def _encode_all(
     job = _Job(work, out, panel, until)
 
     staged = each(partial(_stage, read=read, job=job), count)
+    _check_columns(staged)
     _check_levels(staged)
-    _check_texts(staged)
     ids = _sorted_ids(staged)
     job = job._replace(end=max(part.end for part in staged), split=training is not None)
     split = None if training is None else _split(staged, ids, training, work)
@@ -202,7 +202,7 @@ class _Staged(NamedTuple):
         end: the last event or arrival.
         individuals: how many there are.
         levels: of each static category.
-        texts: columns of text, by table: segments of accounts and of outcomes.
+        columns: names, by table and kind; those of text are segments, whose order is that of the samples' columns.
     """
 
     ids: pd.Index
@@ -212,7 +212,7 @@ class _Staged(NamedTuple):
     end: int
     individuals: int
     levels: dict[str, frozenset[str]]
-    texts: dict[str, list[str]]
+    columns: dict[tuple[str, str], list[str]]
 
 
 def _stage(number: int, *, read: Callable[[int], Tables], job: _Job) -> _Staged:
@@ -221,7 +221,15 @@ def _stage(number: int, *, read: Callable[[int], Tables], job: _Job) -> _Staged:
     (job.work / f"log-{number}.pickle").write_bytes(pickle.dumps(log, protocol=5))
     past = _known(log, job)
     outcomes = past.outcomes
-    texts = {"accounts": log.segments, **({} if log.outcomes is None else {"outcomes": log.outcomes.segments})}
+    columns = {
+        ("individuals", "categories"): sorted(map(str, log.categories.columns[2:])),
+        ("accounts", "numbers"): sorted(map(str, log.numbers.columns[2:])),
+        ("accounts", "text"): list(map(str, log.segments)),
+    }
+    if log.features is not None:
+        columns["account_features", "numbers"] = sorted(map(str, log.features.columns[2:]))
+    if log.outcomes is not None:
+        columns["outcomes", "text"] = list(map(str, log.outcomes.segments))
     return _Staged(
         ids=past.account_ids,
         converted=past.converts,
@@ -230,7 +238,7 @@ def _stage(number: int, *, read: Callable[[int], Tables], job: _Job) -> _Staged:
         end=end_of(log),
         individuals=len(log.individual_ids),
         levels={str(name): frozenset(column.dropna()) for name, column in log.categories.iloc[:, 2:].items()},
-        texts={name: list(map(str, table)) for name, table in texts.items()},
+        columns=columns,
     )
 
 
@@ -247,15 +255,16 @@ def _check_levels(staged: Sequence[_Staged]) -> None:
         check_levels(name, levels, individuals, rows=individuals)
 
 
-def _check_texts(staged: Sequence[_Staged]) -> None:
-    """Raises if a column is text in one part and something else, or not there, in another."""
+def _check_columns(staged: Sequence[_Staged]) -> None:
+    """Raises if a part has other columns than the first one, or columns of other types."""
     for number, part in enumerate(staged):
-        for name in {**staged[0].texts, **part.texts}:
-            mine, theirs = part.texts.get(name), staged[0].texts.get(name)
+        for name in {**staged[0].columns, **part.columns}:
+            mine, theirs = part.columns.get(name), staged[0].columns.get(name)
             if mine != theirs:
+                table, kind = name
                 raise DataError(
-                    f"{name}: its columns of text are {mine} in part {number} and {theirs} in part 0. Give all parts "
-                    "the same tables, with columns of the same types."
+                    f"{table}: its columns of {kind} are {mine} in part {number} and {theirs} in part 0. Give all "
+                    "parts the same tables, with the same columns of the same types in the same order."
                 )
 
 
