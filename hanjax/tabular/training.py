@@ -125,6 +125,7 @@ def _search(
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Tries every combination of the grid; the best one, and a row of each."""
     from joblib import Parallel, delayed
+    from threadpoolctl import threadpool_limits
 
     known = ~np.isnan(label)
     table, label, accounts = table[known], label[known], accounts[known]
@@ -141,8 +142,10 @@ def _search(
         logit = held_out(said, part)
         return float(losses(logit, label).mean()), float(auc(logit, (label > 0.5).astype(int)))
 
-    # Threads: the libraries compute outside of Python, and the table is there once.
-    figures: Any = Parallel(n_jobs=tabular.jobs, prefer="threads")(delayed(measured)(chosen) for chosen in tried)
+    # Threads: the libraries compute outside of Python, and the table is there once. The limit that each model sets and
+    # restores is one of the whole process, and threads would restore each other's if it were not set before.
+    with threadpool_limits(limits=1):
+        figures: Any = Parallel(n_jobs=tabular.jobs, prefer="threads")(delayed(measured)(chosen) for chosen in tried)
     search = pd.DataFrame(
         [{**chosen, LOSS: loss, ROC: area} for chosen, (loss, area) in zip(tried, figures, strict=True)]
     )
