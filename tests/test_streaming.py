@@ -8,9 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import hanjax
+from hanjax.api.fitting import prepare
+from hanjax.api.streaming import _kept_from
 from hanjax.config import Config
 from hanjax.data.parts import shards_of
 from hanjax.data.sharding import encode_parts
+from hanjax.data.splits import deal_accounts
 from hanjax.errors import ConfigError, DataError, RunError
 from hanjax.types import Tables
 from tests import trained
@@ -125,6 +128,16 @@ def test_outcomes_and_segments_are_trained_on_and_scored_as_in_memory(tmp_path):
     found, expected = hanjax.score(alone, shards), hanjax.score(alone, tables)
     pd.testing.assert_frame_equal(found.accounts, expected.accounts, atol=1e-6)
     pd.testing.assert_frame_equal(found.individuals, expected.individuals, atol=1e-6)
+
+
+def test_outcomes_that_are_not_sure_are_dealt_as_in_memory(tmp_path):
+    rows = trained.panel().samples[["account_id", "cutoff"]].rename(columns={"cutoff": "as_of"})
+    label = np.random.default_rng(0).choice([0.0, 0.2, 0.5, 0.8], len(rows))
+    tables = trained.market()._replace(outcomes=rows.assign(label=label))
+    config = trained.CONFIG.replace(ensemble=2, cross_validation=True)
+    (found,) = _kept_from(encode_parts([tables], out=tmp_path, config=config), config)
+    expected = deal_accounts(prepare(tables, config)[1], 2, seed=config.train.seed_of_split)
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from hanjax.evaluation.calibration import Calibration
 from hanjax.run import Run
 from hanjax.scoring.scores import network_logits, score_run, score_samples
 from hanjax.training.devices import first_alone, together
-from hanjax.types import Panel, Scores
+from hanjax.types import Panel, Scores, hard_label
 
 if TYPE_CHECKING:
     from hanjax.training.checkpoint import Checkpoints
@@ -104,7 +104,7 @@ def _kept_from(shards: Shards, config: Config) -> list[Int[np.ndarray, " b"]] | 
     """For each sample of each shard the network of the ensemble that does not learn from it; None without such."""
     if not config.train.cross_validation:
         return None
-    pairs = [(panel.samples["account_id"], np.asarray(panel.batch.label)[:, 0] == 1) for panel in shards]
+    pairs = [(panel.samples["account_id"], hard_label(np.asarray(panel.batch.label)[:, 0]) == 1) for panel in shards]
     account = pd.concat([ids for ids, _ in pairs], ignore_index=True)
     converts = np.concatenate([converting for _, converting in pairs])
     order = account.argsort(kind="stable").to_numpy()  # as they stand in one panel

@@ -14,6 +14,7 @@ from hanjax.evaluation.metrics import auc
 from hanjax.tabular.components import Aspect, Combination, Model, aspects_of, combine
 from hanjax.tabular.estimators import fit_estimator, make_estimator
 from hanjax.tabular.settings import Tabular
+from hanjax.types import hard_label
 
 ROC, LOSS = "auc", "log_loss"
 
@@ -140,7 +141,7 @@ def _search(
             return model.logit(table[kept])
 
         logit = held_out(said, part)
-        return float(losses(logit, label).mean()), float(auc(logit, (label > 0.5).astype(int)))
+        return float(losses(logit, label).mean()), float(auc(logit, hard_label(label).astype(int)))
 
     # Threads: the libraries compute outside of Python, and the table is there once. The limit that each model sets and
     # restores is one of the whole process, and threads would restore each other's if it were not set before.
@@ -160,7 +161,7 @@ def losses(logit: Float[np.ndarray, " n"], label: Float[np.ndarray, " n"]) -> Fl
 
 def _parts(tabular: Tabular, label: np.ndarray, accounts: np.ndarray) -> Int[np.ndarray, " n"]:
     """Parts of whole accounts, those that convert dealt for themselves."""
-    positive = label > 0.5
+    positive = hard_label(label) == 1
     converting = len(set(accounts[positive]))
     if converting < 2:
         raise DataError(

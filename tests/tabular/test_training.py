@@ -161,6 +161,26 @@ def test_the_grid_is_compared_on_whole_accounts_that_were_kept_out():
     assert by_area.loc[by_area["chosen"], "auc"].iloc[0] == by_area["auc"].max()
 
 
+def test_the_grid_counts_an_outcome_of_a_half_as_a_conversion():
+    table, label = np.arange(40.0)[:, None], np.repeat([0.0, 0.5], 20)
+    tabular = Tabular("decision_tree", grid={"max_depth": [1]}, folds=2)
+    found = train(tabular, pd.DataFrame(table), label[:, None], np.arange(40))
+    part, logit = deal(np.arange(40), label > 0, 2, seed=0), np.empty(40)
+    for kept in (part == 0, part == 1):
+        logit[kept] = log_odds(fit_estimator(Tabular("decision_tree"), table[~kept], label[~kept]), table[kept])
+    assert found.search["auc"].iloc[0] == pytest.approx(metrics.roc_auc_score(label > 0, logit))
+
+
+def test_validation_counts_an_outcome_of_a_half_as_a_conversion():
+    rows = trained.panel().samples[["account_id", "cutoff"]].rename(columns={"cutoff": "as_of"})
+    tables = trained.market()._replace(outcomes=rows.assign(label=trained.panel().batch.label[:, 0] / 2))
+    run = hanjax.fit(tables, config=trained.CONFIG, model=Tabular("decision_tree", options=LEAF))
+    panel = encode_training(tables, trained.CONFIG).panel
+    halves, said_of_them = validation(run, panel, run.logits(panel)[:, 0])
+    assert set(halves) == {0, 0.5}
+    assert run.metrics["validation"]["auc"] == pytest.approx(metrics.roc_auc_score(halves > 0, said_of_them))
+
+
 def test_the_grid_s_threads_leave_the_process_its_cores(monkeypatch):
     """Threads that set and restore a limit of the whole process for themselves may restore each other's."""
     blas = lambda: [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
