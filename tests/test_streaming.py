@@ -95,6 +95,22 @@ def test_scores_of_shards_are_those_of_tables(folder, tmp_path):
     np.testing.assert_allclose(raw["probability"], raw["raw_score"])
 
 
+def test_an_interrupted_scoring_has_no_ranks(folder, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    run, where = trained.trained(), tmp_path / "scores" / "accounts"
+    shards = made(folder / "all", 3, training=False)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("hanjax.api.streaming._ranks", interrupted)
+        hanjax.score(run, shards, out=tmp_path / "scores")
+    found = pq.read_table(where)
+    assert len(found) == shards.samples and found["rank"].null_count == len(found)
+    hanjax.score(run, shards, out=tmp_path / "scores")
+    again = pq.read_table(where)
+    assert again["rank"].null_count == 0 and again.schema.equals(found.schema)
+
+
 def test_what_scoring_refuses(folder, tmp_path):
     shards, run = made(folder / "three", 3), trained.trained()
     other = encode_parts(dealt(trained.market(), 2), out=tmp_path / "other", config=trained.CONFIG.panel)

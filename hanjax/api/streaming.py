@@ -171,7 +171,8 @@ def score_shards(
         progress: called with the number of samples just scored.
 
     Returns:
-        Where the scores are. Ranks are among all accounts of a cut-off, whichever shard they are in.
+        Where the scores are. Ranks are among all accounts of a cut-off, whichever shard they are in; they are written
+        last, and empty until then.
 
     Raises:
         ConfigError: if the shards were not encoded as the model needs it.
@@ -184,9 +185,13 @@ def score_shards(
     def score_mine() -> None:
         mine = holding[jax.process_index() :: jax.process_count()]
         for number, scores in scores_of(run, shards, mine, raw=raw, progress=progress):
-            for table, where in ((scores.accounts, accounts), (scores.individuals, individuals)):
+            table = pa.Table.from_pandas(scores.accounts, preserve_index=False)
+            # Until all shards are scored no rank is known, and an interrupted scoring must not look like a whole one.
+            ranked = _with_rank(table, pa.nulls(len(table), pa.int64()))
+            members = pa.Table.from_pandas(scores.individuals, preserve_index=False)
+            for table, where in ((ranked, accounts), (members, individuals)):
                 where.mkdir(parents=True, exist_ok=True)
-                _replace(pa.Table.from_pandas(table, preserve_index=False), where / _file(number))
+                _replace(table, where / _file(number))
 
     def finish() -> None:
         for where in (accounts, individuals):
@@ -195,8 +200,7 @@ def score_shards(
         paths = [accounts / _file(number) for number in holding]
         raw_scores = [pq.ParquetFile(path).read(["cutoff", "raw_score"]).to_pandas() for path in paths]
         for path, rank in zip(paths, _ranks(raw_scores), strict=True):
-            table = pq.ParquetFile(path).read()
-            _replace(table.set_column(table.column_names.index("rank"), "rank", pa.array(rank)), path)
+            _replace(_with_rank(pq.ParquetFile(path).read(), pa.array(rank)), path)
 
     together(score_mine)
     first_alone(finish)
@@ -241,6 +245,10 @@ def _ranks(raw_scores: list[pd.DataFrame]) -> list[Int[np.ndarray, " b"]]:
     every = pd.concat(raw_scores, ignore_index=True)
     rank = every.groupby("cutoff")["raw_score"].rank(ascending=False, method="min").to_numpy().astype(np.int64)
     return np.split(rank, np.cumsum([len(scores) for scores in raw_scores])[:-1])
+
+
+def _with_rank(accounts: pa.Table, rank: pa.Array) -> pa.Table:
+    return accounts.set_column(accounts.column_names.index("rank"), "rank", rank)
 
 
 def _holding(shards: Shards) -> list[int]:
