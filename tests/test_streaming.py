@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import hanjax
+from hanjax.api.calibrating import kept_from
 from hanjax.api.fitting import prepare
-from hanjax.api.streaming import _kept_from
 from hanjax.config import Config
 from hanjax.data.parts import shards_of
 from hanjax.data.sharding import encode_parts
@@ -151,7 +151,7 @@ def test_outcomes_that_are_not_sure_are_dealt_as_in_memory(tmp_path):
     label = np.random.default_rng(0).choice([0.0, 0.2, 0.5, 0.8], len(rows))
     tables = trained.market()._replace(outcomes=rows.assign(label=label))
     config = trained.CONFIG.replace(ensemble=2, cross_validation=True)
-    (found,) = _kept_from(encode_parts([tables], out=tmp_path, config=config), config)
+    (found,) = kept_from(encode_parts([tables], out=tmp_path, config=config), config)
     expected = deal_accounts(prepare(tables, config)[1], 2, seed=config.train.seed_of_split)
     np.testing.assert_array_equal(found, expected)
 
@@ -169,3 +169,5 @@ def test_under_cross_validation_each_network_is_kept_from_the_same_accounts(fold
     np.testing.assert_allclose(one.calibrations[0].slope, alone.calibrations[0].slope, rtol=1e-3)
     several = hanjax.fit(encode_parts(dealt(trained.market(), 3), out=folder / "cv-three", config=config))
     assert np.isfinite(several.history["validation_log_loss"]).all()
+    again = hanjax.calibrate(several, folder / "cv-three")
+    assert again.calibrations == several.calibrations

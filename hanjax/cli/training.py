@@ -173,7 +173,7 @@ def calibrate(argv: Sequence[str]) -> None:
 
     about = "Makes a model's probabilities truer, by the accounts that chose its epoch."
     parser = command_parser("calibrate", about, out="another folder for the calibrated run (default: the run's own)")
-    run_and_data(parser)
+    run_and_data(parser, "folder of the tables that it was trained on, or of the shards")
     parser.add_argument("--method", choices=("platt", "isotonic"), default="platt", help="two numbers, or any curve")
     arguments = parser.parse_args(argv)
     run = chosen_run(arguments)
