@@ -10,10 +10,13 @@ import pytest
 import hanjax
 from hanjax.api.calibrating import held_out
 from hanjax.config import TrainConfig
+from hanjax.data.parts import shards_of
+from hanjax.data.sharding import encode_parts
 from hanjax.data.splits import deal_accounts
 from hanjax.errors import ConfigError, DataError, RunError
 from hanjax.evaluation.calibration import Calibration, apply_calibration, fit_calibration
 from hanjax.nn import network
+from hanjax.types import Tables
 from tests import trained
 
 
@@ -106,6 +109,22 @@ def test_other_data_cannot_calibrate_networks_that_validate_each_other(ensemble)
     fewer = tables._replace(events=tables.events.iloc[:-50])
     with pytest.raises(DataError, match="not the data that the run was trained on"):
         hanjax.calibrate(ensemble, fewer)
+
+
+@pytest.mark.parametrize("cross", [True, False])
+def test_shards_of_the_training_calibrate_as_its_tables_do(ensemble, tmp_path, cross):
+    run, tables = ensemble if cross else trained.trained(), trained.market()
+    parts = [
+        Tables(*(t if t is None else t[shards_of(t["account_id"], 2) == number] for t in tables)) for number in (0, 1)
+    ]
+    shards = encode_parts(parts, out=tmp_path, config=run.config)
+    with pytest.raises(DataError, match="not the shards that the run was trained on. Bring those, or the tables"):
+        hanjax.calibrate(run, shards)
+    found = hanjax.calibrate(dataclasses.replace(run, fingerprint=shards.fingerprint), tmp_path)
+    expected = hanjax.calibrate(run, tables)
+    assert len(found.calibrations) == len(expected.calibrations)
+    for one, other in zip(found.calibrations, expected.calibrations, strict=True):
+        assert (one.slope, one.intercept) == pytest.approx((other.slope, other.intercept), rel=1e-3)
 
 
 @pytest.mark.slow

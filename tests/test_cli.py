@@ -152,6 +152,14 @@ def test_calibrate_and_check_say_what_they_found(place, tmp_path, capsys):
     assert run("calibrate", place / "run", place / "data", "--out", tmp_path / "calibrated") == 0
     assert "probabilities are calibrated (platt)" in capsys.readouterr().out
     assert hanjax.load(tmp_path / "calibrated").calibrations and not hanjax.load(place / "run").calibrations
+    other = (tmp_path / "calibrated" / "calibration.json").read_bytes()
+    assert (
+        run("calibrate", place / "run", place / "data", "--out", tmp_path / "calibrated", "--method", "isotonic") == 1
+    )
+    assert "calibrated already holds a run. Choose another folder." in capsys.readouterr().err
+    assert (tmp_path / "calibrated" / "calibration.json").read_bytes() == other
+    assert run("calibrate", tmp_path / "calibrated", place / "data", "--out", tmp_path / "calibrated") == 0  # its own
+    capsys.readouterr()
     assert run("check", place / "run", place / "data", "--out", tmp_path) == 0
     assert capsys.readouterr().out == (tmp_path / "verdicts.txt").read_text() != ""
 

@@ -177,9 +177,12 @@ def test_shards_are_trained_on_and_scored(market, tmp_path, capsys):
     both = expected.merge(found, on=["account_id", "cutoff"], suffixes=("", "_found"))
     assert len(both) == len(expected) == len(found)
     np.testing.assert_allclose(both["probability"], both["probability_found"], atol=1e-6)
+    scored = ("encode", market / "data", "--shards", "2", "--run", tmp_path / "run")
     for wrong, message in (
         (("score", tmp_path / "run", tmp_path / "new", "--append"), "shards are scored at every cut-off"),
-        (("encode", market / "data", "--shards", "2", "--run", tmp_path / "run", "--window", "2"), "keeps its set"),
+        ((*scored, "--window", "2"), "a trained model keeps its settings. Leave out --window."),
+        ((*scored, "--until", "2021-02-01", "--preset", "paper"), "Leave out --until, --preset."),
+        ((*scored, *settings, "--segments", "industry"), "Leave out --segments, --config."),
     ):
         assert run(*wrong, "--out", tmp_path / "other") == 1
         assert message in capsys.readouterr().err

@@ -8,9 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import hanjax
+from hanjax.api.calibrating import kept_from
+from hanjax.api.fitting import prepare
 from hanjax.config import Config
 from hanjax.data.parts import shards_of
 from hanjax.data.sharding import encode_parts
+from hanjax.data.splits import deal_accounts
 from hanjax.errors import ConfigError, DataError, RunError
 from hanjax.types import Tables
 from tests import trained
@@ -92,6 +95,22 @@ def test_scores_of_shards_are_those_of_tables(folder, tmp_path):
     np.testing.assert_allclose(raw["probability"], raw["raw_score"])
 
 
+def test_an_interrupted_scoring_has_no_ranks(folder, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    run, where = trained.trained(), tmp_path / "scores" / "accounts"
+    shards = made(folder / "all", 3, training=False)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("hanjax.api.streaming._ranks", interrupted)
+        hanjax.score(run, shards, out=tmp_path / "scores")
+    found = pq.read_table(where)
+    assert len(found) == shards.samples and found["rank"].null_count == len(found)
+    hanjax.score(run, shards, out=tmp_path / "scores")
+    again = pq.read_table(where)
+    assert again["rank"].null_count == 0 and again.schema.equals(found.schema)
+
+
 def test_what_scoring_refuses(folder, tmp_path):
     shards, run = made(folder / "three", 3), trained.trained()
     other = encode_parts(dealt(trained.market(), 2), out=tmp_path / "other", config=trained.CONFIG.panel)
@@ -127,6 +146,16 @@ def test_outcomes_and_segments_are_trained_on_and_scored_as_in_memory(tmp_path):
     pd.testing.assert_frame_equal(found.individuals, expected.individuals, atol=1e-6)
 
 
+def test_outcomes_that_are_not_sure_are_dealt_as_in_memory(tmp_path):
+    rows = trained.panel().samples[["account_id", "cutoff"]].rename(columns={"cutoff": "as_of"})
+    label = np.random.default_rng(0).choice([0.0, 0.2, 0.5, 0.8], len(rows))
+    tables = trained.market()._replace(outcomes=rows.assign(label=label))
+    config = trained.CONFIG.replace(ensemble=2, cross_validation=True)
+    (found,) = kept_from(encode_parts([tables], out=tmp_path, config=config), config)
+    expected = deal_accounts(prepare(tables, config)[1], 2, seed=config.train.seed_of_split)
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.slow
 def test_under_cross_validation_each_network_is_kept_from_the_same_accounts(folder):
     config = Config().replace(
@@ -140,3 +169,5 @@ def test_under_cross_validation_each_network_is_kept_from_the_same_accounts(fold
     np.testing.assert_allclose(one.calibrations[0].slope, alone.calibrations[0].slope, rtol=1e-3)
     several = hanjax.fit(encode_parts(dealt(trained.market(), 3), out=folder / "cv-three", config=config))
     assert np.isfinite(several.history["validation_log_loss"]).all()
+    again = hanjax.calibrate(several, folder / "cv-three")
+    assert again.calibrations == several.calibrations

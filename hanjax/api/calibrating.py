@@ -4,31 +4,33 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int
 
-from hanjax.api.given import Data, run_of, tables_of
+from hanjax.api.given import Data, run_of, shards_in, tables_of
+from hanjax.config import Config
 from hanjax.data.dates import parse_date
 from hanjax.data.panel import fingerprint, make_panel
-from hanjax.data.splits import TRAIN, VALIDATION, deal_accounts, known_before, take_accounts
+from hanjax.data.shards import Shards
+from hanjax.data.splits import TRAIN, VALIDATION, deal, deal_accounts, known_before, take_accounts
 from hanjax.data.tables import check
 from hanjax.errors import DataError, RunError
 from hanjax.evaluation.calibration import Calibration, fit_calibration, unweight
 from hanjax.run import Run
 from hanjax.scoring.scores import network_logits, score_samples
 from hanjax.tabular.run import AnyRun
-from hanjax.types import Panel
+from hanjax.types import Panel, Tables, hard_label
 
 
 def calibrate(run: AnyRun | str | Path, data: Data, *, method: str = "platt") -> AnyRun:
     """Learns what maps a model's log-odds to probabilities, from the accounts that chose its epoch.
 
     Under cross-validation each network speaks of the accounts that it was kept from; of a tabular model, as many others
-    are trained for that. Rankings stay as they are, but
-    that accounts may tie under "isotonic".
+    are trained for that. Rankings stay as they are, but that accounts may tie under "isotonic".
 
     Args:
         run: the model, or its folder, which gets the result.
-        data: the tables that it was trained on, or their folder.
+        data: the tables that it was trained on, or their folder; or the shards, or theirs.
         method: "platt" (two numbers) or "isotonic" (any curve that never falls; it takes hundreds of conversions).
 
     Returns:
@@ -36,7 +38,8 @@ def calibrate(run: AnyRun | str | Path, data: Data, *, method: str = "platt") ->
 
     Raises:
         ConfigError: if there is no such method.
-        DataError: if the data hold too little of those accounts, or are others under cross-validation.
+        DataError: if the data hold too little of those accounts, or are not those of the training, where they are
+            shards or the run was cross-validated.
         RunError: if no account was kept from the parameters.
 
     Example:
@@ -49,7 +52,17 @@ def calibrate(run: AnyRun | str | Path, data: Data, *, method: str = "platt") ->
     Source: Platt (1999); Zadrozny and Elkan (2002).
     """
     run = run_of(run)
-    log = check(tables_of(data), run.config.panel)
+    run = dataclasses.replace(run, config=run.config.replace(calibration=method))
+    shards = shards_in(data)
+    run.calibrations = _of_tables(run, tables_of(data)) if shards is None else _of_shards(run, shards)
+    if run.folder is not None:
+        run.write(run.folder)
+    return run
+
+
+def _of_tables(run: AnyRun, tables: Tables) -> tuple[Calibration, ...]:
+    """What the settings ask for, learned from the tables that a run was trained on."""
+    log = check(tables, run.config.panel)
     if run.config.train.until is not None:
         log = known_before(log, parse_date(run.config.train.until, run.config.panel.timezone, name="until"))
     log = take_accounts(log, np.isin(run.parts_of(log.account_ids), (TRAIN, VALIDATION)))
@@ -57,13 +70,19 @@ def calibrate(run: AnyRun | str | Path, data: Data, *, method: str = "platt") ->
     if run.config.train.cross_validation and fingerprint(panel, run.encoding) != run.fingerprint:
         raise DataError(
             "accounts: these are not the data that the run was trained on, so it cannot be known which of its networks "
-            "has not seen which account. Bring the same data."
+            "has not seen which account. Bring the same data: the tables, or the shards if it was trained on shards."
         )
-    run = dataclasses.replace(run, config=run.config.replace(calibration=method))
-    run.calibrations = calibrations_of(run, panel)
-    if run.folder is not None:
-        run.write(run.folder)
-    return run
+    return calibrations_of(run, panel)
+
+
+def _of_shards(run: AnyRun, shards: Shards) -> tuple[Calibration, ...]:
+    """What the settings ask for, learned from the shards that a run was trained on."""
+    if not isinstance(run, Run) or shards.fingerprint != run.fingerprint:
+        raise DataError(
+            f"{shards.folder}: these are not the shards that the run was trained on. Bring those, or the tables if it "
+            "was trained on tables."
+        )
+    return calibrations_of_shards(run, shards, kept_from(shards, run.config))
 
 
 Said = tuple[Int[np.ndarray, " v"], Float[np.ndarray, "v H"]]
@@ -128,3 +147,54 @@ def held_out(run: AnyRun, panel: Panel) -> Said:
     if isinstance(run, Run):
         return rows, score_samples(panel, run.network, run.params)[0].logit[rows].astype(np.float64)
     return rows, run.logits(panel)[rows]
+
+
+def learn_from_shards(
+    run: Run, shards: Shards, apart: list[Int[np.ndarray, " b"]] | None
+) -> tuple[Calibration, ...] | None:
+    """What a training on shards ends with; see ``learn_calibrations``."""
+    if run.config.train.calibration == "none":
+        return None
+    try:
+        return calibrations_of_shards(run, shards, apart)
+    except DataError as error:
+        return unhelped(run, error)
+
+
+def calibrations_of_shards(
+    run: Run, shards: Shards, apart: list[Int[np.ndarray, " b"]] | None
+) -> tuple[Calibration, ...]:
+    """What the settings ask for, one for each horizon, learned from the shards of a training.
+
+    Args:
+        run: the model.
+        shards: what it was trained on.
+        apart: what ``kept_from`` says of them.
+    """
+    empty = np.zeros((0, len(run.config.panel.horizons)))
+    logits, labels = [empty], [empty]
+    for number, panel in enumerate(shards):
+        rows = np.arange(len(panel.samples))
+        if apart is None:
+            rows = np.flatnonzero(run.parts_of(panel.samples["account_id"]) == VALIDATION)
+        if not len(rows):
+            continue
+        if apart is None:
+            logits.append(score_samples(panel, run.network, run.params)[0].logit[rows].astype(np.float64))
+        else:
+            logits.append(network_logits(panel, run.network, run.params)[apart[number], rows])
+        labels.append(np.asarray(panel.batch.label)[rows])
+    return calibrations_from(run, np.concatenate(logits), np.concatenate(labels))
+
+
+def kept_from(shards: Shards, config: Config) -> list[Int[np.ndarray, " b"]] | None:
+    """For each sample of each shard the network of the ensemble that does not learn from it; None without such."""
+    if not config.train.cross_validation:
+        return None
+    pairs = [(panel.samples["account_id"], hard_label(np.asarray(panel.batch.label)[:, 0]) == 1) for panel in shards]
+    account = pd.concat([ids for ids, _ in pairs], ignore_index=True)
+    converts = np.concatenate([converting for _, converting in pairs])
+    order = account.argsort(kind="stable").to_numpy()  # as they stand in one panel
+    dealt = np.empty(len(account), np.int32)
+    dealt[order] = deal(account.iloc[order], converts[order], config.train.ensemble, seed=config.train.seed_of_split)
+    return np.split(dealt, np.cumsum([len(ids) for ids, _ in pairs])[:-1])

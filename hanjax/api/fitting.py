@@ -23,7 +23,7 @@ from hanjax.run import Run
 from hanjax.tabular.run import AnyRun, TabularRun, read_run
 from hanjax.tabular.settings import Tabular
 from hanjax.tabular.training import losses
-from hanjax.types import Panel, Tables
+from hanjax.types import Panel, Tables, hard_label
 
 if TYPE_CHECKING:
     from hanjax.training.checkpoint import Checkpoints
@@ -217,7 +217,7 @@ def fit_tabular(data: Data, out: str | Path | None, config: Config, model: Tabul
         rows, logit = said
         label = np.asarray(given.panel.batch.label[rows, 0], np.float64)
         known = ~np.isnan(label)
-        area = float(auc(logit[:, 0], (label > 0.5).astype(int), where=known))
+        area = float(auc(logit[:, 0], hard_label(label), where=known))
         loss = float(losses(logit[known, 0], label[known]).mean()) if known.any() else None
         run.metrics["validation"] = {"auc": None if np.isnan(area) else area, "log_loss": loss}
     if out is not None:

@@ -10,20 +10,19 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from jax.sharding import Mesh
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
-from hanjax.api.calibrating import calibrations_from, unhelped
+from hanjax.api.calibrating import kept_from, learn_from_shards
 from hanjax.api.given import settings_of
 from hanjax.api.training import train, untrained
 from hanjax.config import Config, TrainConfig
 from hanjax.data.shards import Shards
-from hanjax.data.splits import TRAIN, VALIDATION, deal
+from hanjax.data.splits import TRAIN, VALIDATION
 from hanjax.errors import ConfigError, DataError
-from hanjax.evaluation.calibration import Calibration
 from hanjax.run import Run
-from hanjax.scoring.scores import network_logits, score_run, score_samples
+from hanjax.scoring.scores import score_run
 from hanjax.training.devices import first_alone, together
-from hanjax.types import Panel, Scores
+from hanjax.types import Scores
 
 if TYPE_CHECKING:
     from hanjax.training.checkpoint import Checkpoints
@@ -55,7 +54,7 @@ def fit_from_shards(
     for panel in shards:
         parts.append(split.loc[panel.samples["account_id"]].to_numpy())
         label.append(np.asarray(panel.batch.label)[parts[-1] == TRAIN])
-    apart = _kept_from(shards, config)
+    apart = kept_from(shards, config)
     run = untrained(config, shards.encoding, split, shards.batch(0), np.concatenate(label), shards.fingerprint)
 
     def training(settings: TrainConfig, checkpoints: "Checkpoints | None", show: "Progress | None") -> "Fitted":
@@ -69,7 +68,7 @@ def fit_from_shards(
             read, len(shards), run.network, settings, checkpoints=checkpoints, resume=resume, progress=show, mesh=mesh
         )
 
-    calibrate = lambda: _learn_calibrations(run, shards, parts, apart)
+    calibrate = lambda: learn_from_shards(run, shards, apart)
     return train(run, out, training, calibrate, resume=resume, progress=progress)
 
 
@@ -98,47 +97,6 @@ def _settings(shards: Shards, config: Config | None) -> Config:
             "encode the data again."
         )
     return config
-
-
-def _kept_from(shards: Shards, config: Config) -> list[Int[np.ndarray, " b"]] | None:
-    """For each sample of each shard the network of the ensemble that does not learn from it; None without such."""
-    if not config.train.cross_validation:
-        return None
-    pairs = [(panel.samples["account_id"], np.asarray(panel.batch.label)[:, 0] == 1) for panel in shards]
-    account = pd.concat([ids for ids, _ in pairs], ignore_index=True)
-    converts = np.concatenate([converting for _, converting in pairs])
-    order = account.argsort(kind="stable").to_numpy()  # as they stand in one panel
-    dealt = np.empty(len(account), np.int32)
-    dealt[order] = deal(account.iloc[order], converts[order], config.train.ensemble, seed=config.train.seed_of_split)
-    return np.split(dealt, np.cumsum([len(ids) for ids, _ in pairs])[:-1])
-
-
-def _learn_calibrations(
-    run: Run, shards: Shards, parts: list[np.ndarray], apart: list[Int[np.ndarray, " b"]] | None
-) -> tuple[Calibration, ...] | None:
-    """What a training on shards ends with; see ``hanjax.api.calibrating.learn_calibrations``."""
-    if run.config.train.calibration == "none":
-        return None
-    logits, labels = [], []
-    for number, panel in enumerate(shards):
-        rows = np.arange(len(panel.samples)) if apart is not None else np.flatnonzero(parts[number] == VALIDATION)
-        if len(rows):
-            logits.append(_held_out(run, panel, rows, None if apart is None else apart[number]))
-            labels.append(np.asarray(panel.batch.label)[rows])
-    empty = np.zeros((0, len(run.config.panel.horizons)))
-    try:
-        return calibrations_from(run, np.concatenate([empty, *logits]), np.concatenate([empty, *labels]))
-    except DataError as error:
-        return unhelped(run, error)
-
-
-def _held_out(
-    run: Run, panel: Panel, rows: Int[np.ndarray, " v"], apart: Int[np.ndarray, " b"] | None
-) -> Float[np.ndarray, "v H"]:
-    """Log-odds of some samples of a shard, by networks that did not learn from them."""
-    if apart is not None:
-        return network_logits(panel, run.network, run.params)[apart[rows], rows]
-    return score_samples(panel, run.network, run.params)[0].logit[rows].astype(np.float64)
 
 
 class ScoredShards(NamedTuple):
@@ -171,7 +129,8 @@ def score_shards(
         progress: called with the number of samples just scored.
 
     Returns:
-        Where the scores are. Ranks are among all accounts of a cut-off, whichever shard they are in.
+        Where the scores are. Ranks are among all accounts of a cut-off, whichever shard they are in; they are written
+        last, and empty until then.
 
     Raises:
         ConfigError: if the shards were not encoded as the model needs it.
@@ -184,9 +143,13 @@ def score_shards(
     def score_mine() -> None:
         mine = holding[jax.process_index() :: jax.process_count()]
         for number, scores in scores_of(run, shards, mine, raw=raw, progress=progress):
-            for table, where in ((scores.accounts, accounts), (scores.individuals, individuals)):
+            table = pa.Table.from_pandas(scores.accounts, preserve_index=False)
+            # Until all shards are scored no rank is known, and an interrupted scoring must not look like a whole one.
+            ranked = _with_rank(table, pa.nulls(len(table), pa.int64()))
+            members = pa.Table.from_pandas(scores.individuals, preserve_index=False)
+            for table, where in ((ranked, accounts), (members, individuals)):
                 where.mkdir(parents=True, exist_ok=True)
-                _replace(pa.Table.from_pandas(table, preserve_index=False), where / _file(number))
+                _replace(table, where / _file(number))
 
     def finish() -> None:
         for where in (accounts, individuals):
@@ -195,8 +158,7 @@ def score_shards(
         paths = [accounts / _file(number) for number in holding]
         raw_scores = [pq.ParquetFile(path).read(["cutoff", "raw_score"]).to_pandas() for path in paths]
         for path, rank in zip(paths, _ranks(raw_scores), strict=True):
-            table = pq.ParquetFile(path).read()
-            _replace(table.set_column(table.column_names.index("rank"), "rank", pa.array(rank)), path)
+            _replace(_with_rank(pq.ParquetFile(path).read(), pa.array(rank)), path)
 
     together(score_mine)
     first_alone(finish)
@@ -241,6 +203,10 @@ def _ranks(raw_scores: list[pd.DataFrame]) -> list[Int[np.ndarray, " b"]]:
     every = pd.concat(raw_scores, ignore_index=True)
     rank = every.groupby("cutoff")["raw_score"].rank(ascending=False, method="min").to_numpy().astype(np.int64)
     return np.split(rank, np.cumsum([len(scores) for scores in raw_scores])[:-1])
+
+
+def _with_rank(accounts: pa.Table, rank: pa.Array) -> pa.Table:
+    return accounts.set_column(accounts.column_names.index("rank"), "rank", rank)
 
 
 def _holding(shards: Shards) -> list[int]:

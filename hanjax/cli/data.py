@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hanjax.cli.parsing import PRESETS, add_settings, chosen_settings, command_parser
-from hanjax.config import Config, PanelConfig
+from hanjax.config import Config, ModelConfig, PanelConfig, TrainConfig
 from hanjax.errors import ConfigError, DataError
 from hanjax.options import add_options, given
 from hanjax.settings import build, read_settings
@@ -86,16 +86,20 @@ def encode(argv: Sequence[str]) -> None:
         const="",
         help="let Spark deal and encode; the tables are Parquet then, as files or folders (default: as Spark is set)",
     )
-    parser.add_argument("--preset", choices=PRESETS, default="default", help="the settings to start from")
+    parser.add_argument("--preset", choices=PRESETS, help="the settings to start from (default: default)")
     add_settings(parser)
     arguments = parser.parse_args(argv)
     out = arguments.out or Path("shards")
-    config, encoding = chosen_settings(arguments, PRESETS[arguments.preset]()), None
-    if arguments.run is not None:
+    if arguments.run is None:
+        config, encoding = chosen_settings(arguments, PRESETS[arguments.preset or "default"]()), None
+    else:
         from hanjax import api
 
-        if given(arguments, PanelConfig) or arguments.config:
-            raise ConfigError("--run: a trained model keeps its settings. Leave the others out.")
+        others = [name for part in (PanelConfig, ModelConfig, TrainConfig) for name in given(arguments, part)]
+        others += [name for name in ("config", "preset") if getattr(arguments, name) is not None]
+        if others:
+            named = ", ".join(f"--{name.replace('_', '-')}" for name in others)
+            raise ConfigError(f"--run: a trained model keeps its settings. Leave out {named}.")
         run = api.load(arguments.run)
         config, encoding = run.config.panel, run.encoding
     make = _encode_here if arguments.spark is None else _encode_with_spark

@@ -64,10 +64,10 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         add_options(parser, part, title)
 
 
-def run_and_data(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of every command that uses a trained model."""
+def run_and_data(parser: argparse.ArgumentParser, data: str = "folder of the tables") -> None:
+    """Adds the arguments of every command that uses a trained model; ``data`` says of what."""
     parser.add_argument("run", metavar="RUN", help="a run folder")
-    parser.add_argument("data", metavar="DATA", help="folder of the tables")
+    parser.add_argument("data", metavar="DATA", help=data)
 
 
 def add_processes(parser: argparse.ArgumentParser, share: str) -> None:

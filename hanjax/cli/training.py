@@ -19,7 +19,7 @@ from hanjax.cli.parsing import (
     run_and_data,
 )
 from hanjax.config import Config
-from hanjax.errors import ConfigError
+from hanjax.errors import ConfigError, RunError
 from hanjax.options import varied
 from hanjax.settings import build, read_settings
 
@@ -173,11 +173,13 @@ def calibrate(argv: Sequence[str]) -> None:
 
     about = "Makes a model's probabilities truer, by the accounts that chose its epoch."
     parser = command_parser("calibrate", about, out="another folder for the calibrated run (default: the run's own)")
-    run_and_data(parser)
+    run_and_data(parser, "folder of the tables that it was trained on, or of the shards")
     parser.add_argument("--method", choices=("platt", "isotonic"), default="platt", help="two numbers, or any curve")
     arguments = parser.parse_args(argv)
-    run = chosen_run(arguments)
-    run.folder = arguments.out or run.folder
+    run, out = chosen_run(arguments), arguments.out
+    if out is not None and (out / "config.json").exists() and not out.samefile(arguments.run):
+        raise RunError(f"{out} already holds a run. Choose another folder.")
+    run.folder = out or run.folder
     run = api.calibrate(run, arguments.data, method=arguments.method)
     notes = {calibration.note for calibration in run.calibrations or () if calibration.note}
     print("\n".join([f"{run.folder}: probabilities are calibrated ({arguments.method})", *sorted(notes)]))

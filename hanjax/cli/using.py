@@ -18,7 +18,7 @@ def score(argv: Sequence[str]) -> None:
 
     about = "Scores accounts and individuals."
     parser = command_parser("score", about, out="where (default: scores in the run folder)")
-    run_and_data(parser)
+    run_and_data(parser, "folder of the tables, or of shards")
     parser.add_argument("--as-of", metavar="DATE", help="only at the start of the period that holds this date")
     parser.add_argument("--raw", action="store_true", help="leave the class weight in the probabilities")
     parser.add_argument(

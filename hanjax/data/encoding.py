@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from hanjax.config import PanelConfig
 from hanjax.data.activities import MOST_ACTIVITIES
-from hanjax.data.log import Log
+from hanjax.data.log import NEVER, Log
 from hanjax.data.moments import Column
 from hanjax.data.pieces import pieces
 from hanjax.data.sequences import UNKNOWN
@@ -30,7 +30,7 @@ class Scale(NamedTuple):
         logged: long-tailed amounts (none negative, skewness above 2), such as revenue, are logged first.
         mean: over the training accounts.
         sd: over the training accounts; 1 for a constant.
-        indicator: values were missing in training, so that a second column says whether one is.
+        indicator: values were missing, or not known yet, in training, so that a second column says whether one is.
     """
 
     column: str
@@ -194,6 +194,7 @@ class PartialFit(NamedTuple):
         activities: names of their activities.
         levels: the levels of each static category, by its name.
         numbers: their static numbers.
+        late: an account of theirs has individuals before anything is known of its static numbers.
         features: their dated numbers; None if there are none.
         largest: individuals of the largest account.
     """
@@ -201,6 +202,7 @@ class PartialFit(NamedTuple):
     activities: frozenset[str]
     levels: dict[str, frozenset[str]]
     numbers: tuple[Column, ...]
+    late: bool
     features: tuple[Column, ...] | None
     largest: int
 
@@ -225,6 +227,7 @@ def fit_part(log: Log, *, accounts: Bool[np.ndarray, " a"] | None = None) -> Par
             for name, column in categories.iloc[:, 2:].items()
         },
         numbers=_columns(numbers),
+        late=bool(_late(log)[accounts].any()),
         features=None if features is None else _columns(features),
         largest=int(np.bincount(log.individual_account[individuals], minlength=1).max()),
     )
@@ -262,20 +265,29 @@ def join_fits(parts: Sequence[PartialFit], config: PanelConfig, *, segments: Seq
             "apart. Name kinds of activities, not single ones."
         )
     features = [part.features for part in parts if part.features is not None]
+    numbers, late = _scales([part.numbers for part in parts]), any(part.late for part in parts)
     return Encoding(
         activities=tuple(sorted(activities)),
         categories=tuple(
             (name, tuple(sorted(frozenset[str]().union(*(part.levels[name] for part in parts)))))
             for name in parts[0].levels
         ),
-        numbers=_scales([part.numbers for part in parts]),
-        # Before its first date a dated number is missing, whether or not its column has gaps.
+        # Before its first date a number is missing, whether or not its column has gaps.
+        numbers=tuple(scale._replace(indicator=scale.indicator or late) for scale in numbers),
         features=tuple(scale._replace(indicator=True) for scale in _scales(features)),
         as_of=None,
         of_members=None,
         max_members=max(1, min(config.max_members, max(part.largest for part in parts))),
         segments=tuple(Factor(tuple(factor.split(":"))) for factor in segments),
     )
+
+
+def _late(log: Log) -> Bool[np.ndarray, " a"]:
+    """Which accounts are observed, and have individuals, before anything is known of their static numbers."""
+    known, arrived = np.full((2, len(log.account_ids)), NEVER)
+    np.minimum.at(known, log.numbers["account"].to_numpy(), log.numbers["known_at"].to_numpy())
+    np.minimum.at(arrived, log.individual_account, log.arrived_at)
+    return known > np.maximum(log.observed_from, arrived)
 
 
 def _activities_of(log: Log, individuals: Bool[np.ndarray, " n"]) -> Bool[np.ndarray, " a"]:
@@ -293,8 +305,9 @@ def _columns(table: pd.DataFrame) -> tuple[Column, ...]:
 
 
 def join_columns(parts: Sequence[tuple[Column, ...]]) -> list[Column]:
-    """Columns of which each part holds some rows, as a whole."""
-    return [reduce(Column.with_that_of, of_each) for of_each in zip(*parts, strict=True)]
+    """Columns of which each part holds some rows, as a whole, in the order of the first part."""
+    named = [{column.name: column for column in part} for part in parts]
+    return [reduce(Column.with_that_of, (part[name] for part in named)) for name in (named[0] if named else ())]
 
 
 def _scales(parts: Sequence[tuple[Column, ...]]) -> tuple[Scale, ...]:

@@ -123,7 +123,7 @@ class _Job(NamedTuple):
     """What every pass needs to know.
 
     Args:
-        work: where checked parts are stored meanwhile.
+        work: where checked parts are stored meanwhile, and shards whose numbers are not scaled yet.
         out: where shards are written.
         config: the data's settings.
         until: what became known from this time on does not count; None if all does.
@@ -156,8 +156,8 @@ def _encode_all(
     job = _Job(work, out, panel, until)
 
     staged = each(partial(_stage, read=read, job=job), count)
+    _check_columns(staged)
     _check_levels(staged)
-    _check_texts(staged)
     ids = _sorted_ids(staged)
     job = job._replace(end=max(part.end for part in staged), split=training is not None)
     split = None if training is None else _split(staged, ids, training, work)
@@ -172,14 +172,17 @@ def _encode_all(
     fits = fitted.as_of is None
     plain = dataclasses.replace(unscaled(fitted, panel), segments=()) if fits else fitted
     factors = fitted.segments if fits else None
-    encoded = each(partial(_encode, job=job, calendar=calendar, encoding=plain, factors=factors), count)
+    finishes = fits and bool(plain.as_of or plain.of_members or factors)
+    # What is to be finished is written elsewhere: a task that is run again must find what it read the first time.
+    writing = job._replace(out=work) if finishes else job
+    encoded = each(partial(_encode, job=writing, calendar=calendar, encoding=plain, factors=factors), count)
     shards = [part.shard for part in encoded]
     if factors is not None:
         accounts, members = (join_columns([getattr(part, of) for part in encoded]) for of in ("accounts", "members"))
         levels = zip(*(part.levels for part in encoded), strict=True)
         segments = tuple(fitted_factor(factor, seen) for factor, seen in zip(factors, levels, strict=True))
         fitted = dataclasses.replace(scales_as_of(fitted, panel, accounts, members), segments=segments)
-        if accounts or members or factors:
+        if finishes:
             shards = each(partial(_finish, job=job, encoding=fitted), count)
     left_out = sum_left_out([row for part in encoded for row in part.left_out])
     if not any(shard.samples for shard in shards):
@@ -199,7 +202,7 @@ class _Staged(NamedTuple):
         end: the last event or arrival.
         individuals: how many there are.
         levels: of each static category.
-        texts: columns of text, by table: segments of accounts and of outcomes.
+        columns: names, by table and kind; those of text are segments, whose order is that of the samples' columns.
     """
 
     ids: pd.Index
@@ -209,7 +212,7 @@ class _Staged(NamedTuple):
     end: int
     individuals: int
     levels: dict[str, frozenset[str]]
-    texts: dict[str, list[str]]
+    columns: dict[tuple[str, str], list[str]]
 
 
 def _stage(number: int, *, read: Callable[[int], Tables], job: _Job) -> _Staged:
@@ -218,7 +221,15 @@ def _stage(number: int, *, read: Callable[[int], Tables], job: _Job) -> _Staged:
     (job.work / f"log-{number}.pickle").write_bytes(pickle.dumps(log, protocol=5))
     past = _known(log, job)
     outcomes = past.outcomes
-    texts = {"accounts": log.segments, **({} if log.outcomes is None else {"outcomes": log.outcomes.segments})}
+    columns = {
+        ("individuals", "categories"): sorted(map(str, log.categories.columns[2:])),
+        ("accounts", "numbers"): sorted(map(str, log.numbers.columns[2:])),
+        ("accounts", "text"): list(map(str, log.segments)),
+    }
+    if log.features is not None:
+        columns["account_features", "numbers"] = sorted(map(str, log.features.columns[2:]))
+    if log.outcomes is not None:
+        columns["outcomes", "text"] = list(map(str, log.outcomes.segments))
     return _Staged(
         ids=past.account_ids,
         converted=past.converts,
@@ -227,7 +238,7 @@ def _stage(number: int, *, read: Callable[[int], Tables], job: _Job) -> _Staged:
         end=end_of(log),
         individuals=len(log.individual_ids),
         levels={str(name): frozenset(column.dropna()) for name, column in log.categories.iloc[:, 2:].items()},
-        texts={name: list(map(str, table)) for name, table in texts.items()},
+        columns=columns,
     )
 
 
@@ -244,15 +255,16 @@ def _check_levels(staged: Sequence[_Staged]) -> None:
         check_levels(name, levels, individuals, rows=individuals)
 
 
-def _check_texts(staged: Sequence[_Staged]) -> None:
-    """Raises if a column is text in one part and something else, or not there, in another."""
+def _check_columns(staged: Sequence[_Staged]) -> None:
+    """Raises if a part has other columns than the first one, or columns of other types."""
     for number, part in enumerate(staged):
-        for name in {**staged[0].texts, **part.texts}:
-            mine, theirs = part.texts.get(name), staged[0].texts.get(name)
+        for name in {**staged[0].columns, **part.columns}:
+            mine, theirs = part.columns.get(name), staged[0].columns.get(name)
             if mine != theirs:
+                table, kind = name
                 raise DataError(
-                    f"{name}: its columns of text are {mine} in part {number} and {theirs} in part 0. Give all parts "
-                    "the same tables, with columns of the same types."
+                    f"{table}: its columns of {kind} are {mine} in part {number} and {theirs} in part 0. Give all "
+                    "parts the same tables, with the same columns of the same types in the same order."
                 )
 
 
@@ -346,8 +358,8 @@ def _encode(
 
 
 def _finish(number: int, *, job: _Job, encoding: Encoding) -> Shard:
-    """Scales the numbers of a shard, looks up its segments, and writes it anew."""
-    panel = scale_as_of(read_shard(job.out, number), encoding)
+    """Scales the numbers of a shard, looks up its segments, and writes it where it belongs."""
+    panel = scale_as_of(read_shard(job.work, number), encoding)
     segments, _, notes = find_segments(encoding, panel.samples)
     panel = panel._replace(batch=panel.batch._replace(segments=segments), notes=(*panel.notes, *notes))
     return write_shard(panel, job.out, number)

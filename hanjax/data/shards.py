@@ -33,7 +33,7 @@ from hanjax.config import Config, PanelConfig
 from hanjax.data.encoding import Encoding
 from hanjax.data.periods import Calendar
 from hanjax.errors import ConfigError, DataError
-from hanjax.types import Batch, LeftOut, Panel
+from hanjax.types import Batch, LeftOut, Panel, hard_label
 
 FORMAT = 2
 """Raised whenever a folder written before can no longer be read."""
@@ -93,7 +93,7 @@ def write_shard(panel: Panel, folder: str | Path, number: int) -> Shard:
         "number": number,
         "accounts": int(panel.samples["account_id"].nunique()),
         "samples": len(panel.samples),
-        "conversions": int(np.nansum(panel.batch.label[:, 0])),
+        "conversions": int(np.nansum(hard_label(panel.batch.label[:, 0]))),
         "texts": _texts(panel.samples),
         "unit": panel.unit,
         "left_out": [_plain(row) for row in panel.left_out],

@@ -199,7 +199,8 @@ def cluster_accounts(
     """Finds groups of accounts that are alike when they are first scored.
 
     Columns are standardized, so that each counts alike. Of several numbers of clusters the one is taken that has the
-    largest mean silhouette (k-means), or the lowest Bayesian information criterion (Gaussian mixture).
+    largest mean silhouette (k-means; of 5,000 accounts at most, and -1 if one cluster holds all of these), or the
+    lowest Bayesian information criterion (Gaussian mixture).
 
     Args:
         panel: the samples.
@@ -309,7 +310,11 @@ def _quality(method: str, model: Any, standard: np.ndarray) -> float:
 
     if method == "gaussian_mixture":
         return float(model.bic(standard))
-    return float(silhouette_score(standard, model.labels_, sample_size=min(len(standard), 5000), random_state=0))
+    rows = np.random.RandomState(0).permutation(len(standard))[:5000]  # those that scikit-learn would draw
+    member = model.labels_[rows]
+    if len(np.unique(member)) < 2:  # all others are few, or one extreme account: no partition
+        return -1.0
+    return float(silhouette_score(standard[rows], member))
 
 
 def _standardized(matrix: pd.DataFrame, scale: np.ndarray) -> Float[np.ndarray, "n c"]:

@@ -132,8 +132,10 @@ def fit_estimator(
                 "accounts with a conversion, or train with fewer `folds`."
             )
         if not np.isin(label, (0, 1)).all():
-            given = _weights(model, np.concatenate([label, 1 - label]))
-            table, label = np.concatenate([table, table]), np.repeat([1, 0], len(label))
+            weights = np.concatenate([label, 1 - label])
+            used = weights > 0  # a row that weighs nothing would still count among the samples of a leaf
+            given = _weights(model, weights[used])
+            table, label = np.concatenate([table, table])[used], np.repeat([1, 0], len(label))[used]
         label = label.astype(int)
     try:
         with threadpool_limits(limits=None if jobs == -1 else jobs):

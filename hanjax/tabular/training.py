@@ -14,6 +14,7 @@ from hanjax.evaluation.metrics import auc
 from hanjax.tabular.components import Aspect, Combination, Model, aspects_of, combine
 from hanjax.tabular.estimators import fit_estimator, make_estimator
 from hanjax.tabular.settings import Tabular
+from hanjax.types import hard_label
 
 ROC, LOSS = "auc", "log_loss"
 
@@ -125,6 +126,7 @@ def _search(
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Tries every combination of the grid; the best one, and a row of each."""
     from joblib import Parallel, delayed
+    from threadpoolctl import threadpool_limits
 
     known = ~np.isnan(label)
     table, label, accounts = table[known], label[known], accounts[known]
@@ -139,10 +141,12 @@ def _search(
             return model.logit(table[kept])
 
         logit = held_out(said, part)
-        return float(losses(logit, label).mean()), float(auc(logit, (label > 0.5).astype(int)))
+        return float(losses(logit, label).mean()), float(auc(logit, hard_label(label).astype(int)))
 
-    # Threads: the libraries compute outside of Python, and the table is there once.
-    figures: Any = Parallel(n_jobs=tabular.jobs, prefer="threads")(delayed(measured)(chosen) for chosen in tried)
+    # Threads: the libraries compute outside of Python, and the table is there once. The limit that each model sets and
+    # restores is one of the whole process, and threads would restore each other's if it were not set before.
+    with threadpool_limits(limits=1):
+        figures: Any = Parallel(n_jobs=tabular.jobs, prefer="threads")(delayed(measured)(chosen) for chosen in tried)
     search = pd.DataFrame(
         [{**chosen, LOSS: loss, ROC: area} for chosen, (loss, area) in zip(tried, figures, strict=True)]
     )
@@ -157,7 +161,7 @@ def losses(logit: Float[np.ndarray, " n"], label: Float[np.ndarray, " n"]) -> Fl
 
 def _parts(tabular: Tabular, label: np.ndarray, accounts: np.ndarray) -> Int[np.ndarray, " n"]:
     """Parts of whole accounts, those that convert dealt for themselves."""
-    positive = label > 0.5
+    positive = hard_label(label) == 1
     converting = len(set(accounts[positive]))
     if converting < 2:
         raise DataError(

@@ -8,7 +8,7 @@ import pytest
 
 from hanjax.api import encode
 from hanjax.config import PanelConfig
-from hanjax.data.encoding import MISSING, Encoding, Scale, fit_encoding
+from hanjax.data.encoding import MISSING, Encoding, Scale, fit_encoding, fit_part, join_fits
 from hanjax.data.panel import make_panel
 from hanjax.data.tables import check
 from hanjax.errors import DataError
@@ -124,6 +124,25 @@ def test_a_missing_level_is_a_level_where_training_had_some():
     assert encoding.categories == (("role", (MISSING, "y")),)
     panel = make_panel(log, CONFIG, encoding)[0]
     assert panel.batch.individuals[panel.batch.members[0]].ravel().tolist() == [2, 3]
+
+
+def test_a_number_that_is_not_known_yet_is_told_from_the_mean():
+    data, first = tables(), pd.Timestamp("2021-01-04", tz="UTC")
+    dated = lambda day: data._replace(accounts=data.accounts.assign(known_at=[first] * 3 + [day] + [first] * 8))
+    late = dated(pd.Timestamp("2021-01-13", tz="UTC"))
+    encoding = fitted(late, np.ones(12, bool))
+    assert [(scale.column, scale.indicator) for scale in encoding.numbers] == [("employees", True), ("revenue", True)]
+    panel = encode_with(late, encoding)
+    mine = np.flatnonzero(panel.samples["account_id"] == 3)
+    assert panel.samples["cutoff"][mine].dt.day.tolist() == [10, 17, 24, 31]
+    numbers = panel.batch.accounts[panel.batch.account[mine]]
+    assert numbers[:, 3].tolist() == [1, 0, 0, 0] and numbers[0, 2] == 0
+    # What is known from the first individual on, or is late in accounts that are not learned from, changes nothing.
+    assert fitted(dated(first), np.ones(12, bool)) == fitted(data, np.ones(12, bool))
+    others = np.arange(12) != 3
+    assert fitted(late, others) == fitted(data, others)
+    halves = [fit_part(check(late, CONFIG), accounts=which) for which in (others, ~others)]
+    assert [scale.indicator for scale in join_fits(halves, CONFIG).numbers] == [True, True]
 
 
 def encode_with(data, encoding):

@@ -86,6 +86,54 @@ def test_columns_of_text_are_so_in_all_parts(tmp_path):
         encode_parts(parts, out=tmp_path, config=PANEL)
 
 
+def test_parts_are_joined_by_the_names_of_their_columns(tmp_path):
+    tables, config = trained.market(), PanelConfig(account_numbers=())
+    parts = dealt(tables, 2)
+    accounts = parts[1].accounts
+    accounts = accounts[[*accounts.columns.drop(["employees", "revenue"]), "employees", "revenue"]]
+    shards = encode_parts([parts[0], parts[1]._replace(accounts=accounts)], out=tmp_path, config=config)
+    assert_same_panels(shards, encode(tables, config), None)
+    scales = {scale.column: (scale.mean, scale.sd) for scale in shards.encoding.numbers}
+    for name, scale in scales.items():
+        values = tables.accounts[name]
+        assert scale in (pytest.approx((y.mean(), y.std(ddof=0))) for y in (values, np.log1p(values))), name
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "message"),
+    [
+        ("accounts", "employees", r"accounts: its columns of numbers are \['revenue'\] in part 1 and"),
+        ("individuals", "role", r"individuals: its columns of categories are .* in part 1 and .*'role'.* in part 0"),
+        ("account_features", "visits", r"account_features: its columns of numbers are \['budget'\] in part 1 and"),
+    ],
+)
+@pytest.mark.parametrize("lacking", [0, 1])
+def test_all_parts_have_the_same_columns(tmp_path, table, column, message, lacking):
+    tables = trained.market()
+    tables = tables._replace(
+        individuals=tables.individuals.assign(role="buyer"),
+        account_features=tables.account_features.assign(visits=1.0),
+    )
+    parts = dealt(tables, 2)
+    less = getattr(parts[lacking], table).drop(columns=column)
+    parts[lacking] = parts[lacking]._replace(**{table: less})
+    with pytest.raises(DataError, match=message if lacking else f"{table}: its columns of"):
+        encode_parts(parts, out=tmp_path)
+
+
+def test_a_pass_over_a_part_may_be_made_again(tmp_path):
+    """As Spark does with a task whose worker was lost."""
+    tables = trained.market()._replace(outcomes=asked())
+    config = trained.CONFIG.replace(segments=("region",), account_numbers=("activities",))
+
+    def twice(function, count):
+        return [function(number) for number in [*range(count), *range(count)]][count:]
+
+    again = encode_parts(dealt(tables, 2), out=tmp_path / "again", config=config, each=twice)
+    once = encode_parts(dealt(tables, 2), out=tmp_path / "once", config=config)
+    assert again.fingerprint == once.fingerprint
+
+
 def test_with_a_given_encoding_it_is_the_same_to_the_bit(tmp_path):
     encoding = trained.trained().encoding
     shards = encode_parts(dealt(trained.market(), 4), out=tmp_path, config=trained.CONFIG.panel, encoding=encoding)

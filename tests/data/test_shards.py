@@ -57,6 +57,12 @@ def test_what_is_written_is_read(tmp_path):
     assert found.fingerprint == made.fingerprint
 
 
+def test_an_outcome_that_is_not_sure_is_a_conversion_from_a_half_on(tmp_path):
+    panel, label = trained.panel(), trained.panel().batch.label
+    unsure = panel._replace(batch=panel.batch._replace(label=np.where(label == 1, 0.5, 0.3 * label + 0.3)))
+    assert write_shard(unsure, tmp_path, 0).conversions == int(np.nansum(label[:, 0])) > 0
+
+
 def test_the_fingerprint_tells_other_data_apart(tmp_path):
     one = make(tmp_path / "one")
     panel = trained.panel()

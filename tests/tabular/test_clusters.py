@@ -18,6 +18,7 @@ from hanjax.data.panel import make_panel
 from hanjax.data.tables import check
 from hanjax.errors import ConfigError, DataError, RunError
 from hanjax.tabular import Clusters, Tabular, cluster_accounts, matrix_of
+from hanjax.tabular.clusters import _quality
 from hanjax.tabular.matrix import some
 from tests import trained
 
@@ -59,6 +60,14 @@ def test_the_number_is_chosen():
     assert len(found.sizes) == 2 + int(np.argmax(expected))
     mixed = cluster_accounts(panel, encoding, CONFIG, clusters=[1, 2], method="gaussian_mixture")
     assert len(mixed.sizes) == mixed.tried.set_index("clusters")["bic"].idxmin()
+
+
+def test_one_extreme_account_among_many_is_no_partition():
+    values = np.linspace(0, 1, 10_000)[:, None]
+    values[np.random.RandomState(0).permutation(10_000)[-1]] = 1e6  # not among the 5,000 that are drawn
+    model = KMeans(2, n_init=1, random_state=0).fit(values)
+    assert sorted(np.bincount(model.labels_)) == [1, 9_999]
+    assert _quality("k_means", model, values) == -1
 
 
 def test_the_profile_says_in_what_a_cluster_differs():

@@ -12,6 +12,7 @@ from sklearn import ensemble, linear_model, metrics, neural_network, tree
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import hanjax
 from hanjax.api.fitting import encode_training
@@ -160,6 +161,45 @@ def test_the_grid_is_compared_on_whole_accounts_that_were_kept_out():
     assert by_area.loc[by_area["chosen"], "auc"].iloc[0] == by_area["auc"].max()
 
 
+def test_the_grid_counts_an_outcome_of_a_half_as_a_conversion():
+    table, label = np.arange(40.0)[:, None], np.repeat([0.0, 0.5], 20)
+    tabular = Tabular("decision_tree", grid={"max_depth": [1]}, folds=2)
+    found = train(tabular, pd.DataFrame(table), label[:, None], np.arange(40))
+    part, logit = deal(np.arange(40), label > 0, 2, seed=0), np.empty(40)
+    for kept in (part == 0, part == 1):
+        logit[kept] = log_odds(fit_estimator(Tabular("decision_tree"), table[~kept], label[~kept]), table[kept])
+    assert found.search["auc"].iloc[0] == pytest.approx(metrics.roc_auc_score(label > 0, logit))
+
+
+def test_validation_counts_an_outcome_of_a_half_as_a_conversion():
+    rows = trained.panel().samples[["account_id", "cutoff"]].rename(columns={"cutoff": "as_of"})
+    tables = trained.market()._replace(outcomes=rows.assign(label=trained.panel().batch.label[:, 0] / 2))
+    run = hanjax.fit(tables, config=trained.CONFIG, model=Tabular("decision_tree", options=LEAF))
+    panel = encode_training(tables, trained.CONFIG).panel
+    halves, said_of_them = validation(run, panel, run.logits(panel)[:, 0])
+    assert set(halves) == {0, 0.5}
+    assert run.metrics["validation"]["auc"] == pytest.approx(metrics.roc_auc_score(halves > 0, said_of_them))
+
+
+def test_the_grid_s_threads_leave_the_process_its_cores(monkeypatch):
+    """Threads that set and restore a limit of the whole process for themselves may restore each other's."""
+    blas = lambda: [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
+    found = []
+
+    def fit(*args, **how):
+        found.append(blas())
+        return fit_estimator(*args, **how)
+
+    monkeypatch.setattr("hanjax.tabular.training.fit_estimator", fit)
+    matrix, label, accounts, _ = given()
+    grid = {"max_depth": [1, 2]}
+    with threadpool_limits(2, user_api="blas"):
+        before = blas()
+        train(Tabular("decision_tree", grid=grid, folds=2, jobs=2), matrix, label, accounts)
+        assert blas() == before
+    assert found == [[1] * len(before)] * 4 + [before]  # the chosen one is trained alone
+
+
 @pytest.mark.parametrize("cross", [False, True])
 def test_calibration_is_learned_from_what_the_model_has_not_learned_from(cross):
     config = trained.CONFIG.replace(calibration="platt", cross_validation=cross, ensemble=3 if cross else 1)
@@ -201,6 +241,21 @@ def test_an_outcome_in_between_is_both_with_its_share():
     np.testing.assert_allclose(expit(log_odds(own, table)), said(expected, table), rtol=1e-9)
     piped = fit_estimator(Tabular("logistic_regression"), table, label)
     assert piped[-1].coef_.shape == (1, 2)
+
+
+def test_an_outcome_in_between_makes_no_two_samples_of_those_that_are_sure():
+    """Gradient boosting counts rows in its leaves, whatever they weigh."""
+    random = np.random.default_rng(0)
+    table = random.normal(size=(70, 1))
+    label = np.append(0.25, (table[1:, 0] + random.normal(size=69) > 0).astype(float))
+    options = dict(min_samples_leaf=20, max_iter=5, learning_rate=0.1)
+    own = fit_estimator(Tabular("gradient_boosting", options=options), table, label)
+    expected = ensemble.HistGradientBoostingClassifier(max_leaf_nodes=8, l2_regularization=5.0, **options).fit(
+        np.append(table, table[:1], axis=0),
+        np.append(label > 0.5, True),
+        sample_weight=np.concatenate([[0.75], np.ones(69), [0.25]]),
+    )
+    np.testing.assert_allclose(expit(log_odds(own, table)), said(expected, table), rtol=1e-9)
 
 
 def test_the_accounts_of_the_test_change_nothing():
