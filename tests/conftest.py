@@ -7,6 +7,7 @@ cache atomically, and some tests kill processes. Nor are the shapes in annotatio
 arrays where they say JAX's.
 """
 
+import gc
 import os
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,12 @@ import jax
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Lets the collector of garbage pass over what stays, such as all modules: while JAX traces, it runs often."""
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

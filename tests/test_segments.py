@@ -127,7 +127,7 @@ def alone(drawn, **settings):
     return trained_on(batch_of(drawn.label, drawn.segment), **settings)
 
 
-@pytest.mark.parametrize("weight", [1.0, None])
+@pytest.mark.parametrize("weight", [pytest.param(1.0, marks=pytest.mark.slow), None])
 def test_effects_and_spread_are_those_of_a_mixed_model_whatever_the_class_weight(weight):
     drawn = intercepts()
     base, tau, mean, sd = mixed_model(drawn.label, drawn.segment)

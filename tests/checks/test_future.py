@@ -188,7 +188,12 @@ LEAKS = {
 }
 
 
-@pytest.mark.parametrize("name", LEAKS)
+HISTORIES = ("the last version of an individual", "the last version of an account", "the end of observation")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in HISTORIES else []) for name in LEAKS]
+)
 def test_a_leak_is_caught_and_its_column_named(name, monkeypatch):
     run = everything()
     place, attribute, leaking, column, field = LEAKS[name]

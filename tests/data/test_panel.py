@@ -115,7 +115,16 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+MIXED = (
+    *("late rows, active periods", "late rows, crowded", "late rows, only active members"),
+    *("counts repeated, late", "counts, first activities", "counts, late, crowded"),
+)
+"""What each of them puts together is also in others."""
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(name, marks=[pytest.mark.slow] if name in MIXED else []) for name in CASES]
+)
 def test_panel_equals_the_slow_encoding(case):
     panel, encoding, tables, config = encoded(case, **EVERYTHING)
     expected = reference.samples(tables, config)

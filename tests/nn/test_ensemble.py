@@ -12,7 +12,7 @@ from hanjax.nn import ensemble
 from tests.nn.examples import HORIZONS, assert_close, drawn, factored, model
 
 N = 3
-both = pytest.mark.parametrize("name", ["gru_attention", "maximum"])
+both = pytest.mark.parametrize("name", [pytest.param("gru_attention", marks=pytest.mark.slow), "maximum"])
 
 
 @cache

@@ -33,7 +33,9 @@ def planned(samples=40):
     return step, step._replace(sequence_prefixes=None, window_prefixes=None, blocks=None)
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "gated" else []) for name in VARIANTS]
+)
 def test_they_change_no_value_and_no_gradient(name):
     shared, plain = planned()
     assert len(shared.blocks) == 2

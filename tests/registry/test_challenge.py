@@ -16,7 +16,15 @@ def drawn(seed, n=600, *, strength=1.0, noise=(0.5, 0.5)):
     return *(truth + s * random.normal(size=(1, n)) for s in noise), labels, np.arange(n) // 2
 
 
-@pytest.mark.parametrize("measure", ["auc", "average_precision", "log_loss", "brier", "lift"])
+@pytest.mark.parametrize(
+    "measure",
+    [
+        "auc",
+        "log_loss",
+        "lift",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("average_precision", "brier")),
+    ],
+)
 def test_a_better_challenger_is_promoted_and_a_worse_one_refused(measure):
     rule = Rule(measure=measure)
     better, worse, labels, accounts = drawn(0, 3000, strength=2.0, noise=(0.1, 4.0))

@@ -98,7 +98,9 @@ def test_week_by_week_is_all_at_once(run, tmp_path):
     assert total == appended.accounts  # each sample was scored once
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "everything" else []) for name in RUNS]
+)
 def test_also_under_other_settings(name, tmp_path):
     data = trained.market()
     run, _ = prepare(data, RUNS[name])

@@ -72,7 +72,7 @@ def plain_loop(params, dense, plan, config):
     ("horizons", "changes"),
     [
         (1, {}),
-        (2, {"gradient_clip": 0.1}),
+        pytest.param(2, {"gradient_clip": 0.1}, marks=pytest.mark.slow),
         (2, {"loss": "individual"}),
         (1, {"weight_decay": 0.5}),
         (1, {"ema_epochs": 0.7}),
