@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from hanjax.api.given import Data, run_of, shards_in, tables_of
+from hanjax.api.given import Data, keep_registered, run_of, shards_in, tables_of
 from hanjax.config import Config
 from hanjax.data.dates import parse_date
 from hanjax.data.panel import fingerprint, make_panel
@@ -40,7 +40,7 @@ def calibrate(run: AnyRun | str | Path, data: Data, *, method: str = "platt") ->
         ConfigError: if there is no such method.
         DataError: if the data hold too little of those accounts, or are not those of the training, where they are
             shards or the run was cross-validated.
-        RunError: if no account was kept from the parameters.
+        RunError: if no account was kept from the parameters, or the folder is a registered version.
 
     Example:
         >>> import hanjax
@@ -52,6 +52,7 @@ def calibrate(run: AnyRun | str | Path, data: Data, *, method: str = "platt") ->
     Source: Platt (1999); Zadrozny and Elkan (2002).
     """
     run = run_of(run)
+    keep_registered(run.folder, "Calibrate the run that was registered, and register it anew.")
     run = dataclasses.replace(run, config=run.config.replace(calibration=method))
     shards = shards_in(data)
     run.calibrations = _of_tables(run, tables_of(data)) if shards is None else _of_shards(run, shards)

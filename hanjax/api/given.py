@@ -7,6 +7,7 @@ from hanjax.config import Config, PanelConfig
 from hanjax.data.reading import read
 from hanjax.data.shards import INDEX, Shards
 from hanjax.errors import ConfigError, DataError, RunError
+from hanjax.registry.entries import ENTRY
 from hanjax.run import Run
 from hanjax.tabular.run import AnyRun, TabularRun, read_run
 from hanjax.types import Tables
@@ -46,6 +47,12 @@ def run_of(run: Any) -> AnyRun:
     if not isinstance(run, str | Path):
         raise RunError(f"run: expected a Run or its folder, got {type(run).__name__}. The run comes before the data.")
     return read_run(run)
+
+
+def keep_registered(folder: str | Path | None, remedy: str) -> None:
+    """Refuses to write into a version of a registry."""
+    if folder is not None and (Path(folder) / ENTRY).exists():
+        raise RunError(f"{folder} is a registered version, whose files may not change. {remedy}")
 
 
 def settings_of(config: Any, kind: type[Settings]) -> Settings:

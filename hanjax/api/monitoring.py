@@ -12,7 +12,7 @@ from jaxtyping import Bool
 
 from hanjax import __version__
 from hanjax.api.evaluating import labeled_scores, unseen_panel
-from hanjax.api.given import Data, run_of, tables_of
+from hanjax.api.given import Data, keep_registered, run_of, tables_of
 from hanjax.api.scoring import score_encoded
 from hanjax.config import PanelConfig
 from hanjax.data.asked import find_asked, known_at
@@ -30,7 +30,6 @@ from hanjax.monitoring.page import monitoring_page
 from hanjax.monitoring.performance import Performance, performance_over_time
 from hanjax.monitoring.reference import LEAST_ACCOUNTS, Reference, reference_of
 from hanjax.monitoring.verdict import exit_code, worst
-from hanjax.registry.entries import ENTRY
 from hanjax.report.blocks import plural
 from hanjax.tabular.run import AnyRun
 from hanjax.types import Panel
@@ -156,11 +155,11 @@ def make_reference(
     """
     run = run_of(run)
     folder = run.folder if out is None else out
-    if folder is not None and (Path(folder) / ENTRY).exists():
-        raise RunError(
-            f"{folder} is a registered version, whose files may not change. Write the reference to another folder "
-            "(`out`), and give that to `monitor` as its `reference`; or make it before the run is registered."
-        )
+    keep_registered(
+        folder,
+        "Write the reference to another folder (`out`), and give that to `monitor` as its `reference`; or make it "
+        "before the run is registered.",
+    )
     config = run.config.panel
     log = check(tables_of(data), config)
     if run.config.train.until is not None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hanjax.api import make_reference, monitor
+from hanjax.api import calibrate, make_reference, monitor
 from hanjax.data.tables import check
 from hanjax.errors import ConfigError, RunError
 from hanjax.monitoring import Reference, exit_code, monitoring_page, performance_over_time
@@ -96,6 +96,8 @@ def test_a_registered_version_stays_as_it_is(tmp_path):
     for out in (None, run.folder):
         with pytest.raises(RunError, match=r"v0001 is a registered version.*Write the reference to another folder"):
             make_reference(run, "nowhere", out)  # before the data are looked at
+    with pytest.raises(RunError, match=r"v0001 is a registered version.*Calibrate the run that was registered"):
+        calibrate(run, "nowhere")
     assert [path.name for path in run.folder.iterdir()] == ["entry.json"]
 
 
