@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -148,5 +149,7 @@ def _encode_with_spark(arguments: Any, config: Config | PanelConfig, **how: Any)
     if (arguments.spark or "").startswith("local"):  # or workers would be the first python3 of the path
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("hanjax encode")
-    spark = (builder.master(arguments.spark) if arguments.spark else builder).getOrCreate()
+    with warnings.catch_warnings():  # Spark forks to start Java, which is nothing that JAX has to warn of
+        warnings.filterwarnings("ignore", message="os.fork", category=RuntimeWarning)
+        spark = (builder.master(arguments.spark) if arguments.spark else builder).getOrCreate()
     return encode_spark(spark, **tables, config=config, **how)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -26,15 +27,17 @@ pytestmark = pytest.mark.slow  # Spark takes a while to start, and then for each
 @pytest.fixture(scope="module")
 def spark():
     os.environ["PYSPARK_PYTHON"] = sys.executable  # or workers would be the first python3 of the path
-    session = (
-        pyspark.sql.SparkSession.builder.master("local[2]")
-        .config("spark.ui.enabled", "false")
-        .config("spark.sql.shuffle.partitions", "2")
-        .config("spark.driver.memory", "512m")
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.executorEnv.PYTHONPATH", str(Path(__file__).parents[2]))
-        .getOrCreate()
-    )
+    with warnings.catch_warnings():  # Spark forks to start Java, which is nothing that JAX has to warn of
+        warnings.filterwarnings("ignore", message="os.fork", category=RuntimeWarning)
+        session = (
+            pyspark.sql.SparkSession.builder.master("local[2]")
+            .config("spark.ui.enabled", "false")
+            .config("spark.sql.shuffle.partitions", "2")
+            .config("spark.driver.memory", "512m")
+            .config("spark.driver.host", "127.0.0.1")
+            .config("spark.executorEnv.PYTHONPATH", str(Path(__file__).parents[2]))
+            .getOrCreate()
+        )
     session.sparkContext.setLogLevel("OFF")
     yield session
     session.stop()
