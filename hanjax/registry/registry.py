@@ -70,7 +70,8 @@ class Registry:
 
         Raises:
             ConfigError: if the name cannot be a folder's, the problem or the owner is empty, or ``until`` is no date.
-            RunError: if the folder holds no finished run, or the same content is registered already.
+            RunError: if the folder holds no finished run, or the same content is registered already. (If that was
+                interrupted before the version had an alias, it gets it now.)
         """
         if not name or any(not (c.isalnum() or c in "._-") for c in name) or name.startswith("."):
             raise ConfigError(f"name: expected letters, digits, dots, dashes and underscores, got {name!r}.")
@@ -80,9 +81,11 @@ class Registry:
         source, before = Path(run), self.entries(name)
         files = run_files(source)
         content = content_of(files)
-        same = [entry.version for entry in before if entry.content == content]
-        if same:
-            raise RunError(f"{run}: is version {same[0]} of {name!r} already.")
+        same = next((entry for entry in before if entry.content == content), None)
+        if same is not None and self.finished(same):
+            raise RunError(f"{run}: is version {same.version} of {name!r} already.")
+        if same is not None:
+            return self._enter(same)
         try:
             config, encoding, metrics = (
                 json.loads((source / file).read_text(encoding="utf-8")) if (source / file).exists() else {}
@@ -109,8 +112,16 @@ class Registry:
             folder=self.folder / name / f"v{version:04}",
         )
         write_entry(source, entry)
-        alias = CHALLENGER if before else CHAMPION
-        self._point(name, alias, version, reason="registered")
+        return self._enter(entry)
+
+    def finished(self, entry: Entry) -> bool:
+        """Whether a version was registered to the end; if not, to register the same run again finishes it."""
+        return any(at["version"] == entry.version for at in self.history(entry.name))
+
+    def _enter(self, entry: Entry) -> Entry:
+        """Makes a version that is written champion, if it is the first one, else challenger."""
+        alias = CHALLENGER if CHAMPION in self.aliases(entry.name) else CHAMPION
+        self._point(entry.name, alias, entry.version, reason="registered")
         return entry
 
     def entries(self, name: str | None = None) -> list[Entry]:

@@ -198,7 +198,7 @@ def _registered(
     assert run.folder is not None
     own = content_of(run_files(run.folder))
     entry = next((one for one in registry.entries(workflow.name) if one.content == own), None)
-    if entry is not None:
+    if entry is not None and registry.finished(entry):
         aliases = registry.aliases(workflow.name)
         waits = aliases.get(CHALLENGER) == entry.version != aliases.get(CHAMPION)
         undecided = ", and still the challenger" if waits else ""

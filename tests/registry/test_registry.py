@@ -79,6 +79,24 @@ def test_the_same_model_is_not_registered_twice(registry, tmp_path):
         registry.register(tmp_path / "again", "aps", problem="account propensity", owner="Ann")
 
 
+def test_an_interrupted_registration_is_finished_by_the_next(tmp_path, monkeypatch):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    registry, about = Registry(tmp_path / "models"), dict(problem="account propensity", owner="Ann")
+    for number, expected in ((1, {"champion": 1}), (2, {"champion": 1, "challenger": 2})):
+        run = make_run(tmp_path / str(number), weight=str(number))
+        with monkeypatch.context() as patch:
+            patch.setattr(Registry, "_point", killed)
+            with pytest.raises(KeyboardInterrupt):
+                registry.register(run, "aps", **about)
+        [*_, entry] = registry.entries("aps")
+        assert entry.version == number and not registry.finished(entry)
+        assert registry.register(run, "aps", **about).version == number and registry.aliases("aps") == expected
+        with pytest.raises(RunError, match=f"is version {number} of 'aps' already"):
+            registry.register(run, "aps", **about)
+
+
 def test_a_reference_belongs_to_a_version_but_is_not_the_model(registry, tmp_path):
     again = make_run(tmp_path / "again", weight="2", until="2022-01-01")
     (again / "reference.json").write_text("{}")
