@@ -130,6 +130,8 @@ class Feature:
 
 def _source_code(name: str, function: FunctionType) -> str:
     try:
+        if function.__code__.co_filename == "<string>":  # of all that `python -c` and `exec` run; it may be another's
+            raise OSError
         return textwrap.dedent(inspect.getsource(function))
     except (OSError, TypeError):
         raise ConfigError(

@@ -1,6 +1,7 @@
 """What a feature may be, what its version depends on, and features in YAML."""
 
 import dataclasses
+import linecache
 
 import pytest
 
@@ -59,9 +60,10 @@ def test_the_version_is_that_of_the_definition():
     assert base.version == "1421f419c0d607dd"  # on every machine
 
 
-def test_a_function_without_source_code_has_no_version():
+def test_a_function_without_source_code_has_no_version(monkeypatch):
     scope = {}
     exec("def made(rows): return 1", scope)
+    monkeypatch.setitem(linecache.cache, "<string>", (10, None, ["def other(rows): return 2\n"], "<string>"))
     with pytest.raises(ConfigError, match="its source code cannot be read"):
         Feature(**BASE | {"expression": None, "function": scope["made"]})
 

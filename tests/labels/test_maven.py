@@ -98,7 +98,7 @@ def test_flips_are_those_of_a_double_loop(pipeline):
         rows = deals[["opportunity_id", "deal_stage", "engage_date", "close_date"]].to_numpy().tolist()
         for lost in rows:
             if lost[1] == "Lost":
-                until = str(np.datetime64(lost[3]) + within)
+                until = str(np.datetime64(lost[3]) + np.timedelta64(within, "D"))
                 wins = [(w[3], w[0]) for w in rows if w[1] == "Won" and w[2] > lost[2] and w[3] <= until]
                 if wins:
                     expected[lost[0]] = min(wins)[1]
