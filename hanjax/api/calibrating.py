@@ -1,6 +1,7 @@
 """Probabilities made truer by what happened on accounts that the parameters were not trained on."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -93,17 +94,17 @@ Said = tuple[Int[np.ndarray, " v"], Float[np.ndarray, "v H"]]
 def learn_calibrations(run: AnyRun, panel: Panel, said: Said | None = None) -> tuple[Calibration, ...] | None:
     """What a training ends with: None if nothing is asked for; a note beside plain probabilities if nothing is there to
     learn from, since a finished training is not to be lost for that."""
+    return _at_the_end(run, lambda: calibrations_of(run, panel, said))
+
+
+def _at_the_end(run: AnyRun, learn: Callable[[], tuple[Calibration, ...]]) -> tuple[Calibration, ...] | None:
     if run.config.train.calibration == "none":
         return None
     try:
-        return calibrations_of(run, panel, said)
+        return learn()
     except DataError as error:
-        return unhelped(run, error)
-
-
-def unhelped(run: AnyRun, error: DataError) -> tuple[Calibration, ...]:
-    """Plain probabilities, and a note why."""
-    return (Calibration("platt", note=f"Probabilities are as they were. {error}"),) * len(run.config.panel.horizons)
+        note = f"Probabilities are as they were. {error}"
+        return (Calibration("platt", note=note),) * len(run.config.panel.horizons)
 
 
 def calibrations_of(run: AnyRun, panel: Panel, said: Said | None = None) -> tuple[Calibration, ...]:
@@ -154,12 +155,7 @@ def learn_from_shards(
     run: Run, shards: Shards, apart: list[Int[np.ndarray, " b"]] | None
 ) -> tuple[Calibration, ...] | None:
     """What a training on shards ends with; see ``learn_calibrations``."""
-    if run.config.train.calibration == "none":
-        return None
-    try:
-        return calibrations_of_shards(run, shards, apart)
-    except DataError as error:
-        return unhelped(run, error)
+    return _at_the_end(run, lambda: calibrations_of_shards(run, shards, apart))
 
 
 def calibrations_of_shards(
